@@ -1,0 +1,144 @@
+//! Annotation keys, suffixes and other names that several rooms must agree on.
+
+/// The API group of the custom resources.
+pub const GROUP: &str = "flagger.app";
+/// The version that is stored.
+pub const VERSION: &str = "v1beta1";
+/// The version that old manifests are written in; served, never stored.
+pub const OLD_VERSION: &str = "v1alpha3";
+/// Group and version of what we write.
+pub const API_VERSION: &str = "flagger.app/v1beta1";
+
+/// The field manager of every server-side apply of ours.
+pub const FIELD_MANAGER: &str = "slipway";
+/// The field manager under which Flagger's writes are found; its entries are adopted.
+pub const FLAGGER_FIELD_MANAGER: &str = "flagger";
+/// The finalizer on a Canary; Flagger's name, so that either controller can take it off.
+pub const FINALIZER: &str = "finalizer.flagger.app";
+
+/// Suffix of what serves.
+pub const PRIMARY_SUFFIX: &str = "-primary";
+/// Suffix of the Service that leads to the new revision.
+pub const CANARY_SUFFIX: &str = "-canary";
+
+/// The primary's name: of the workload, its Service, its scaler, or a copied config.
+pub fn primary_name(base: &str) -> String {
+    format!("{base}{PRIMARY_SUFFIX}")
+}
+
+/// The name of the canary's Service.
+pub fn canary_name(base: &str) -> String {
+    format!("{base}{CANARY_SUFFIX}")
+}
+
+/// The longest name of a Service (RFC 1035 label).
+pub const SERVICE_NAME_MAX: usize = 63;
+/// The longest name of an object whose name is a DNS subdomain (Deployment, ConfigMap, ...).
+pub const SUBDOMAIN_NAME_MAX: usize = 253;
+/// The longest value of a label. The selector label of the primary is `VALUE-primary` and is bound by it.
+pub const LABEL_VALUE_MAX: usize = 63;
+
+/// Labels of a target's selector that tell it from its primary, in the order they are looked for.
+pub const SELECTOR_LABELS: [&str; 3] = ["app", "name", "app.kubernetes.io/name"];
+
+/// Part of the keys of labels and annotations that belong to Flux and are never copied.
+pub const TOOLKIT_MARK: &str = "toolkit.fluxcd.io";
+/// The two annotations that keep Flux away from a generated object, with their value.
+pub const TOOLKIT_ANNOTATIONS: [(&str, &str); 2] = [
+    ("kustomize.toolkit.fluxcd.io/reconcile", "disabled"),
+    ("helm.toolkit.fluxcd.io/driftDetection", "disabled"),
+];
+
+/// Annotation of the primary's pod template; a new value restarts the pods at a promotion.
+pub const FLAGGER_ID: &str = "flagger-id";
+/// Annotation of a ConfigMap or Secret that is shared instead of tracked, when its value begins with [`CONFIG_TRACKING_DISABLED`].
+pub const CONFIG_TRACKING: &str = "flagger.app/config-tracking";
+/// How the value of [`CONFIG_TRACKING`] begins when tracking is off.
+pub const CONFIG_TRACKING_DISABLED: &str = "disable";
+/// Node selector that empties a DaemonSet.
+pub const SCALE_TO_ZERO: &str = "flagger.app/scale-to-zero";
+
+/// Prefixes of the keys under which tracked configs stand in the status.
+pub const TRACKED_CONFIG_MAP: &str = "configmap/";
+/// See [`TRACKED_CONFIG_MAP`].
+pub const TRACKED_SECRET: &str = "secret/";
+
+/// The annotations by which an SRE tunes a release, on the target or on the Canary.
+pub mod annotation {
+    /// What every key of ours begins with; such a key is never copied to a generated object.
+    pub const PREFIX: &str = "slipway.dev/";
+
+    /// Opts a workload without a Canary in, and names the strategy: `canary`, `blue-green` or `ab`.
+    pub const RELEASE: &str = "slipway.dev/release";
+    /// Time between two ticks, such as `30s`.
+    pub const INTERVAL: &str = "slipway.dev/interval";
+    /// Failed checks before a rollback.
+    pub const THRESHOLD: &str = "slipway.dev/threshold";
+    /// Weight at which a revision is promoted, in percent.
+    pub const MAX_WEIGHT: &str = "slipway.dev/max-weight";
+    /// How much the weight grows with each tick, in percent.
+    pub const STEP_WEIGHT: &str = "slipway.dev/step-weight";
+    /// The weights to go through, such as `1,5,25,50`.
+    pub const STEP_WEIGHTS: &str = "slipway.dev/step-weights";
+    /// Ticks of a blue/green or A/B release.
+    pub const ITERATIONS: &str = "slipway.dev/iterations";
+    /// Least success rate, in percent, such as `99.5`.
+    pub const SUCCESS_RATE: &str = "slipway.dev/success-rate";
+    /// Greatest latency, such as `p99<500ms`.
+    pub const LATENCY: &str = "slipway.dev/latency";
+    /// Port of a workload without a Canary.
+    pub const PORT: &str = "slipway.dev/port";
+    /// A/B match of a workload without a Canary, such as `header:x-user=beta`.
+    pub const MATCH: &str = "slipway.dev/match";
+    /// Whether the canary first gets a copy of the traffic.
+    pub const MIRROR: &str = "slipway.dev/mirror";
+    /// Whether a new revision is promoted without being judged.
+    pub const SKIP_ANALYSIS: &str = "slipway.dev/skip-analysis";
+    /// Whether the release stays as it is.
+    pub const PAUSED: &str = "slipway.dev/paused";
+    /// How long a side that lost its traffic stays up and selected.
+    pub const SETTLE: &str = "slipway.dev/settle";
+    /// Size of the canary before traffic: `min`, a share, or `match-primary`.
+    pub const CANARY_REPLICAS: &str = "slipway.dev/canary-replicas";
+    /// Whether the target is paused while it holds traffic.
+    pub const HOLD_NEW_REVISION: &str = "slipway.dev/hold-new-revision";
+    /// What deleting the Canary does: `restore` or `orphan`.
+    pub const ON_DELETE: &str = "slipway.dev/on-delete";
+    /// What a metric without data means: `fail`, `hold` or `pass`.
+    pub const ON_NO_DATA: &str = "slipway.dev/on-no-data";
+    /// What a provider that does not answer means: `fail`, `hold` or `pass`.
+    pub const ON_PROVIDER_ERROR: &str = "slipway.dev/on-provider-error";
+    /// The gates that a person opens, such as `rollout,promotion`.
+    pub const APPROVE: &str = "slipway.dev/approve";
+    /// The releases of the same namespace that go first, such as `database,cache`.
+    pub const AFTER: &str = "slipway.dev/after";
+    /// The part that the sequential test plays: `off`, `shadow`, `protect` or `full`.
+    pub const ANALYSIS_MODE: &str = "slipway.dev/analysis-mode";
+
+    /// Every key, in the order of the reference.
+    pub const ALL: [&str; 23] = [
+        RELEASE,
+        INTERVAL,
+        THRESHOLD,
+        MAX_WEIGHT,
+        STEP_WEIGHT,
+        STEP_WEIGHTS,
+        ITERATIONS,
+        SUCCESS_RATE,
+        LATENCY,
+        PORT,
+        MATCH,
+        MIRROR,
+        SKIP_ANALYSIS,
+        PAUSED,
+        SETTLE,
+        CANARY_REPLICAS,
+        HOLD_NEW_REVISION,
+        ON_DELETE,
+        ON_NO_DATA,
+        ON_PROVIDER_ERROR,
+        APPROVE,
+        AFTER,
+        ANALYSIS_MODE,
+    ];
+}

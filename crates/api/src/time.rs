@@ -1,0 +1,67 @@
+//! The one place where the time of our types (chrono) and Kubernetes' (jiff, through k8s-openapi) meet.
+//!
+//! Times are stored in RFC 3339 with whole seconds, as Go's `metav1.Time` is.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+
+/// The text of a moment: RFC 3339 in UTC, whole seconds (a fraction is cut off).
+pub fn to_text(moment: DateTime<Utc>) -> String {
+    moment.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// The moment that a text in RFC 3339 names, in any offset.
+///
+/// # Errors
+/// When the text is not RFC 3339.
+pub fn from_text(text: &str) -> Result<DateTime<Utc>, chrono::ParseError> {
+    DateTime::parse_from_rfc3339(text).map(|moment| moment.to_utc())
+}
+
+/// The moment that Kubernetes tells. `None` when it is beyond what chrono can hold, which no clock of a cluster reaches.
+pub fn from_kubernetes(time: &Time) -> Option<DateTime<Utc>> {
+    let nanoseconds = u32::try_from(time.0.subsec_nanosecond()).ok()?;
+    DateTime::from_timestamp(time.0.as_second(), nanoseconds)
+}
+
+/// The moment for Kubernetes. `None` when it is beyond the year 9999, which jiff does not hold.
+pub fn to_kubernetes(moment: DateTime<Utc>) -> Option<Time> {
+    let nanoseconds = i32::try_from(moment.timestamp_subsec_nanos()).ok()?;
+    Timestamp::new(moment.timestamp(), nanoseconds)
+        .ok()
+        .map(Time)
+}
+
+/// For `#[serde(with = "...")]`: a moment that may be absent. Go writes its zero time as `null`; that, and an empty text, are absent too.
+pub mod optional {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    /// Writes a moment with whole seconds.
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    #[expect(clippy::ref_option, reason = "the signature is serde's")]
+    pub fn serialize<S: Serializer>(
+        moment: &Option<DateTime<Utc>>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        moment.map(super::to_text).serialize(to)
+    }
+
+    /// Reads a moment.
+    ///
+    /// # Errors
+    /// When a text is there and is not RFC 3339.
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<DateTime<Utc>>, D::Error> {
+        match Option::<String>::deserialize(from)? {
+            Some(text) if !text.is_empty() => super::from_text(&text)
+                .map(Some)
+                .map_err(|error| serde::de::Error::custom(format!("time {text:?}: {error}"))),
+            _ => Ok(None),
+        }
+    }
+}
