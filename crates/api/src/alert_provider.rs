@@ -4,7 +4,7 @@ use kube_derive::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::go;
+use crate::{go, opaque};
 
 /// Where people are told.
 ///
@@ -31,6 +31,7 @@ use crate::go;
 pub struct AlertProviderSpec {
     /// The kind of chat, such as `slack`.
     #[serde(rename = "type")]
+    #[schemars(schema_with = "opaque::alert_provider")]
     pub type_: String,
     /// Channel; `general` when absent.
     #[serde(deserialize_with = "go::text", skip_serializing_if = "Option::is_none")]

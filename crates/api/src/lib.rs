@@ -16,6 +16,7 @@
 
 mod alert_provider;
 mod canary;
+pub mod crd;
 pub mod go;
 mod metric_template;
 pub mod names;
@@ -24,6 +25,7 @@ pub mod time;
 
 pub use alert_provider::{AlertProvider, AlertProviderSpec, SecretReference};
 pub use canary::*;
+pub use crd::{crds, crds_yaml};
 pub use go::GoInt;
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 pub use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

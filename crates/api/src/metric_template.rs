@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::alert_provider::SecretReference;
 use crate::go::{self, is_false};
+use crate::opaque;
 
 /// A query and who answers it.
 ///
@@ -43,6 +44,7 @@ pub struct MetricTemplateSpec {
 pub struct MetricProviderSpec {
     /// The kind of provider, such as `prometheus`.
     #[serde(rename = "type")]
+    #[schemars(schema_with = "opaque::metric_provider")]
     pub type_: String,
     /// URL of the provider; some have a default.
     #[serde(deserialize_with = "go::text", skip_serializing_if = "Option::is_none")]

@@ -63,6 +63,23 @@ pub const TRACKED_CONFIG_MAP: &str = "configmap/";
 /// See [`TRACKED_CONFIG_MAP`].
 pub const TRACKED_SECRET: &str = "secret/";
 
+/// The providers of metrics that a MetricTemplate may name.
+pub const METRIC_PROVIDERS: [&str; 11] = [
+    "prometheus",
+    "influxdb",
+    "datadog",
+    "externalmetrics",
+    "stackdriver",
+    "cloudwatch",
+    "newrelic",
+    "graphite",
+    "dynatrace",
+    "keptn",
+    "splunk",
+];
+/// The chats that an AlertProvider may name.
+pub const ALERT_PROVIDERS: [&str; 5] = ["slack", "msteams", "discord", "rocket", "gchat"];
+
 /// The annotations by which an SRE tunes a release, on the target or on the Canary.
 pub mod annotation {
     /// What every key of ours begins with; such a key is never copied to a generated object.

@@ -3,7 +3,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use crate::{HookType, Phase};
+use crate::crd::DEFAULT;
+use crate::{HookType, Phase, names};
 
 /// A number; a fraction passes and is reported by `Plan`.
 pub(crate) fn number(_: &mut SchemaGenerator) -> Schema {
@@ -38,16 +39,16 @@ pub(crate) fn slipway_status(generator: &mut SchemaGenerator) -> Schema {
 /// `ParentReference`s, with the two defaults of the Gateway API.
 pub(crate) fn gateway_refs(_: &mut SchemaGenerator) -> Schema {
     list_of(&with_properties(&json!({
-        "group": {"type": "string", "default": "gateway.networking.k8s.io"},
-        "kind": {"type": "string", "default": "Gateway"},
+        "group": {"type": "string", DEFAULT: "gateway.networking.k8s.io"},
+        "kind": {"type": "string", DEFAULT: "Gateway"},
     })))
 }
 
 /// Mirror filters, with the two defaults of a `BackendObjectReference`.
 pub(crate) fn mirrors(_: &mut SchemaGenerator) -> Schema {
     let backend = with_properties(&json!({
-        "group": {"type": "string", "default": ""},
-        "kind": {"type": "string", "default": "Service"},
+        "group": {"type": "string", DEFAULT: ""},
+        "kind": {"type": "string", DEFAULT: "Service"},
     }));
     list_of(&with_properties(&json!({"backendRef": backend})))
 }
@@ -75,6 +76,21 @@ pub(crate) fn hook_type(_: &mut SchemaGenerator) -> Schema {
 /// The severities of alerts, the empty one included.
 pub(crate) fn severity(_: &mut SchemaGenerator) -> Schema {
     json_schema!({"type": "string", "enum": ["", "info", "warn", "error"]})
+}
+
+/// What browsers know as `SameSite`.
+pub(crate) fn same_site(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": ["Strict", "Lax", "None"]})
+}
+
+/// The providers of metrics that a MetricTemplate may name.
+pub(crate) fn metric_provider(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": names::METRIC_PROVIDERS})
+}
+
+/// The chats that an AlertProvider may name.
+pub(crate) fn alert_provider(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "string", "enum": names::ALERT_PROVIDERS})
 }
 
 /// The phases, the empty one included.

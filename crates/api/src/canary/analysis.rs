@@ -221,6 +221,7 @@ pub struct SessionAffinity {
     pub primary_cookie_name: Option<String>,
     /// Seconds that a cookie lives; 86400 when absent.
     #[serde(skip_serializing_if = "GoInt::is_zero")]
+    #[schemars(extend("x-slipway-default" = 86400))]
     pub max_age: GoInt,
     /// `Domain` of the cookie.
     #[serde(deserialize_with = "go::text", skip_serializing_if = "Option::is_none")]
@@ -236,6 +237,7 @@ pub struct SessionAffinity {
     pub path: Option<String>,
     /// `SameSite` of the cookie: `Strict`, `Lax` or `None`.
     #[serde(deserialize_with = "go::text", skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "opaque::same_site")]
     pub same_site: Option<String>,
     /// `Secure` of the cookie.
     #[serde(skip_serializing_if = "is_false")]

@@ -31,10 +31,6 @@ impl GoInt {
     }
 
     /// Whether it is 0, which is what absent means.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature is serde's skip_serializing_if"
-    )]
     pub fn is_zero(&self) -> bool {
         *self == Self::Int(0)
     }
