@@ -1,4 +1,4 @@
-//! The CustomResourceDefinitions: generated from the types, committed as `dist/install/crds.yaml`.
+//! The CRDs (objects of kind `CustomResourceDefinition`): generated from the types, committed as `dist/install/crds.yaml`.
 //!
 //! A schema that refuses what Flagger's accepts breaks the drop-in, so it says as little as it can (A10 in the house's terms):
 //! counts are `number`, no range is checked, kinds and routers are open words, either form of the analysis may be absent, and both served
@@ -18,7 +18,7 @@ use crate::{AlertProvider, Canary, MetricTemplate};
 /// Key of a default that is meant: serde's own defaults, which schemars writes too, must not change what a user stored.
 pub(crate) const DEFAULT: &str = "x-slipway-default";
 
-/// The three CustomResourceDefinitions: Canary, MetricTemplate, AlertProvider.
+/// The three CRDs: Canary, MetricTemplate, AlertProvider.
 ///
 /// **Shape:** complete objects of `apiextensions.k8s.io/v1`, ready to be applied.
 ///
@@ -42,7 +42,7 @@ pub fn crds() -> Vec<Value> {
     ]
 }
 
-/// The CustomResourceDefinitions as one YAML text, a document each, every document behind a `---`.
+/// The CRDs as one YAML text, a document each, every document behind a `---`.
 ///
 /// # Errors
 /// Those of the YAML writer; none is known for these objects.
@@ -156,13 +156,13 @@ fn unwrap_option(schema: &mut Map<String, Value>) {
     let Some(Value::Array(choices)) = schema.remove("anyOf") else {
         return;
     };
-    let some = choices.into_iter().find_map(|choice| match choice {
-        Value::Object(choice) if !choice.contains_key("nullable") => Some(choice),
-        _ => None,
-    });
+    let some = choices
+        .iter()
+        .filter_map(Value::as_object)
+        .find(|choice| !choice.contains_key("nullable"));
     for (key, value) in some.into_iter().flatten() {
         // The field's own description says more than that of its type.
-        schema.entry(key).or_insert(value);
+        schema.entry(key).or_insert_with(|| value.clone());
     }
 }
 
@@ -186,6 +186,3 @@ fn children(schema: &mut Map<String, Value>) -> impl Iterator<Item = &mut Value>
     }
     found.into_iter()
 }
-
-#[cfg(test)]
-mod tests;

@@ -159,3 +159,34 @@ pub mod annotation {
         ANALYSIS_MODE,
     ];
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_annotation_is_ours_and_has_its_own_name() {
+        let names: BTreeSet<_> = annotation::ALL
+            .iter()
+            .map(|key| key.strip_prefix(annotation::PREFIX).unwrap())
+            .collect();
+        assert_eq!(names.len(), annotation::ALL.len());
+    }
+
+    #[test]
+    fn the_primary_and_the_canary_have_flaggers_names() {
+        assert_eq!(primary_name("podinfo"), "podinfo-primary");
+        assert_eq!(canary_name("podinfo"), "podinfo-canary");
+    }
+
+    #[test]
+    fn group_and_version_agree() {
+        assert_eq!(API_VERSION, format!("{GROUP}/{VERSION}"));
+        assert_eq!(
+            <crate::Canary as kube_core::Resource>::api_version(&()),
+            API_VERSION
+        );
+    }
+}

@@ -64,3 +64,45 @@ pub mod optional {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_stored_in_utc_with_whole_seconds() {
+        let rows = [
+            ("2026-11-24T08:00:00Z", "2026-11-24T08:00:00Z"),
+            (
+                "2026-11-24T10:00:00.987654321+02:00",
+                "2026-11-24T08:00:00Z",
+            ),
+            ("1969-12-31T23:59:59Z", "1969-12-31T23:59:59Z"),
+        ];
+        for (written, stored) in rows {
+            assert_eq!(to_text(from_text(written).unwrap()), stored);
+        }
+    }
+
+    #[test]
+    fn what_is_no_moment_is_refused() {
+        for text in ["", "yesterday", "2026-11-24", "2026-11-24T08:00:00"] {
+            assert!(from_text(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn kubernetes_time_and_ours_are_the_same_moment() {
+        for text in ["2026-11-24T08:00:00.25Z", "1969-12-31T23:59:59.75Z"] {
+            let moment = from_text(text).unwrap();
+            let time = to_kubernetes(moment).unwrap();
+            assert_eq!(time.0.to_string(), text);
+            assert_eq!(from_kubernetes(&time), Some(moment));
+        }
+    }
+
+    #[test]
+    fn a_moment_that_kubernetes_cannot_hold_is_none() {
+        assert_eq!(to_kubernetes(DateTime::<Utc>::MAX_UTC), None);
+    }
+}

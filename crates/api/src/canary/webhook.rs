@@ -16,7 +16,7 @@ use crate::opaque;
 #[schemars(extend("required" = ["name", "url"]))]
 pub struct CanaryWebhook {
     /// When it is called; `rollout` when absent.
-    #[serde(rename = "type", skip_serializing_if = "HookType::is_default")]
+    #[serde(rename = "type")]
     #[schemars(schema_with = "opaque::hook_type")]
     pub type_: HookType,
     /// Name for people.
@@ -91,10 +91,6 @@ impl HookType {
             Self::Rollback => "rollback",
             Self::Unknown(word) => word,
         }
-    }
-
-    fn is_default(&self) -> bool {
-        *self == Self::default()
     }
 }
 

@@ -127,8 +127,7 @@ pub fn format_duration(duration: TimeDelta) -> String {
         ""
     };
     let seconds = u128::from(duration.num_seconds().unsigned_abs());
-    let total =
-        seconds * u128::from(SECOND) + u128::from(duration.subsec_nanos().unsigned_abs());
+    let total = seconds * u128::from(SECOND) + u128::from(duration.subsec_nanos().unsigned_abs());
     format!("{sign}{}", format_nanoseconds(total))
 }
 
@@ -137,7 +136,11 @@ fn format_nanoseconds(total: u128) -> String {
         return "0s".to_owned();
     }
     // Below a second one smaller unit carries the whole value.
-    let small = [(1_000, 1, "ns"), (1_000_000, 1_000, "\u{b5}s"), (u128::from(SECOND), 1_000_000, "ms")];
+    let small = [
+        (1_000, 1, "ns"),
+        (1_000_000, 1_000, "\u{b5}s"),
+        (u128::from(SECOND), 1_000_000, "ms"),
+    ];
     if let Some((_, factor, unit)) = small.into_iter().find(|(end, ..)| total < *end) {
         return format!("{}{unit}", decimal(total, factor));
     }
@@ -158,7 +161,10 @@ fn decimal(value: u128, factor: u128) -> String {
         return whole.to_string();
     }
     let width = factor.ilog10();
-    let digits = format!("{part:0width$}", width = usize::try_from(width).unwrap_or(0));
+    let digits = format!(
+        "{part:0width$}",
+        width = usize::try_from(width).unwrap_or(0)
+    );
     format!("{whole}.{}", digits.trim_end_matches('0'))
 }
 

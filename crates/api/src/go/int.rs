@@ -129,23 +129,29 @@ impl JsonSchema for GoInt {
     }
 }
 
-/// For `#[serde(deserialize_with)]`: a whole number of the status. A fraction, which no controller writes, is cut off.
+/// For `#[serde(deserialize_with)]`: a whole number of the status. A fraction, which no controller writes, is cut off; what 64 bits cannot hold is their end.
 ///
 /// # Errors
-/// When the value is not a number, or beyond 64 bits.
+/// When the value is not a number.
 pub fn whole<'de, D: Deserializer<'de>>(from: D) -> Result<i64, D::Error> {
-    let number = GoInt::deserialize(from)?;
-    let whole = match number {
-        GoInt::Int(value) => Some(value),
-        GoInt::Fraction(value) => GoInt::from_float(value.trunc()).value(),
-    };
-    whole.ok_or_else(|| serde::de::Error::custom(format!("{number} is not a 64-bit integer")))
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        reason = "cutting off and stopping at the end is what is wanted"
+    )]
+    Ok(match GoInt::deserialize(from)? {
+        GoInt::Int(value) => value,
+        GoInt::Fraction(value) => value as i64,
+    })
 }
 
-/// For `#[serde(deserialize_with)]`: a port by number or name. Go's zero (`0`, and `"0"`, which Flagger takes for it) is absent.
+/// For `#[serde(deserialize_with)]`: a port by number or name.
+///
+/// **Shape:** Go's zero (`0`, and `"0"`, which Flagger takes for it) is absent. A number that no port can be is kept as a text, which no
+/// port name can be either, so that the object decodes and `Plan` can name the value.
 ///
 /// # Errors
-/// When the value is neither a 32-bit integer nor a text.
+/// When the value is neither a number nor a text.
 pub fn int_or_string<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IntOrString>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -153,15 +159,98 @@ pub fn int_or_string<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IntOrS
         Number(GoInt),
         Text(String),
     }
-    match Option::<Written>::deserialize(from)? {
-        None => Ok(None),
-        Some(Written::Text(text)) if text == "0" => Ok(None),
-        Some(Written::Text(text)) => Ok(Some(IntOrString::String(text))),
-        Some(Written::Number(number)) if number.is_zero() => Ok(None),
+    let port = match Option::<Written>::deserialize(from)? {
+        None => return Ok(None),
+        Some(Written::Text(text)) => IntOrString::String(text),
         Some(Written::Number(number)) => number
             .value()
             .and_then(|value| i32::try_from(value).ok())
-            .map(|value| Some(IntOrString::Int(value)))
-            .ok_or_else(|| serde::de::Error::custom(format!("{number} is not a 32-bit integer"))),
+            .map_or_else(|| IntOrString::String(number.to_string()), IntOrString::Int),
+    };
+    let zero = [IntOrString::Int(0), IntOrString::String("0".to_owned())];
+    Ok((!zero.contains(&port)).then_some(port))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Status(#[serde(deserialize_with = "whole")] i64);
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    struct Port(#[serde(deserialize_with = "int_or_string")] Option<IntOrString>);
+
+    #[test]
+    fn a_whole_number_is_an_integer_however_it_is_written() {
+        let rows = [
+            ("10", 10),
+            ("10.0", 10),
+            ("1e3", 1000),
+            ("-1", -1),
+            ("-0.0", 0),
+            ("9223372036854775807", i64::MAX),
+            ("-9223372036854775808.0", i64::MIN),
+        ];
+        for (text, expected) in rows {
+            let read: GoInt = serde_json::from_str(text).unwrap();
+            assert_eq!(read, GoInt::Int(expected), "{text}");
+            assert_eq!(read.value(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_decodes_and_is_told_as_it_was_written() {
+        for text in ["1.5", "-0.25"] {
+            let read: GoInt = serde_json::from_str(text).unwrap();
+            assert_eq!(read.value(), None, "{text}");
+            assert_eq!(read.to_string(), text);
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+        for text in ["9223372036854775808", "1e300"] {
+            let read: GoInt = serde_json::from_str(text).unwrap();
+            assert_eq!(read.value(), None, "{text} is beyond 64 bits");
+        }
+    }
+
+    #[test]
+    fn a_text_is_no_integer() {
+        assert!(serde_json::from_value::<GoInt>(json!("10")).is_err());
+    }
+
+    #[test]
+    fn a_number_of_the_status_always_decodes() {
+        let rows = [
+            (json!(-1), -1),
+            (json!(10.0), 10),
+            (json!(1.9), 1),
+            (json!(1e300), i64::MAX),
+        ];
+        for (written, expected) in rows {
+            let read: Status = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(read, Status(expected), "{written}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_a_number_or_a_name_and_zero_is_absent() {
+        let text = |text: &str| Some(IntOrString::String(text.to_owned()));
+        let rows = [
+            (json!(9898), Some(IntOrString::Int(9898))),
+            (json!(9898.0), Some(IntOrString::Int(9898))),
+            (json!("http"), text("http")),
+            (json!("9898"), text("9898")),
+            (json!(0), None),
+            (json!("0"), None),
+            (json!(null), None),
+            (json!(4_294_967_296_i64), text("4294967296")),
+            (json!(1.5), text("1.5")),
+        ];
+        for (written, expected) in rows {
+            let read: Port = serde_json::from_value(written.clone()).unwrap();
+            assert_eq!(read, Port(expected), "{written}");
+        }
     }
 }
