@@ -6,6 +6,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 
+/// Nanoseconds of a second.
+const NANOSECONDS: i128 = 1_000_000_000;
+
 /// The text of a moment: RFC 3339 in UTC, whole seconds (a fraction is cut off).
 pub fn to_text(moment: DateTime<Utc>) -> String {
     moment.to_rfc3339_opts(SecondsFormat::Secs, true)
@@ -21,8 +24,11 @@ pub fn from_text(text: &str) -> Result<DateTime<Utc>, chrono::ParseError> {
 
 /// The moment that Kubernetes tells. `None` when it is beyond what chrono can hold, which no clock of a cluster reaches.
 pub fn from_kubernetes(time: &Time) -> Option<DateTime<Utc>> {
-    let nanoseconds = u32::try_from(time.0.subsec_nanosecond()).ok()?;
-    DateTime::from_timestamp(time.0.as_second(), nanoseconds)
+    let total = time.0.as_nanosecond();
+    let seconds = i64::try_from(total.div_euclid(NANOSECONDS)).ok()?;
+    // Before 1970 too the fraction counts forwards from the second, unlike jiff's own parts.
+    let fraction = u32::try_from(total.rem_euclid(NANOSECONDS)).ok()?;
+    DateTime::from_timestamp(seconds, fraction)
 }
 
 /// The moment for Kubernetes. `None` when it is beyond the year 9999, which jiff does not hold.
