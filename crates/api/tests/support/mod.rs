@@ -22,25 +22,21 @@ pub(crate) fn objections(schema: &Value, value: &Value, path: &str) -> Vec<Strin
     if schema["x-kubernetes-int-or-string"] == true {
         return refuse_unless(value.is_i64() || value.is_string(), path, "int or string");
     }
-    let allowed = match &schema["enum"] {
-        Value::Array(words) => refuse_unless(words.contains(value), path, "a word of the enum"),
-        _ => Vec::new(),
-    };
+    let words = schema["enum"].as_array();
+    let is_allowed = words.is_none_or(|words| words.contains(value));
+    let allowed = refuse_unless(is_allowed, path, "a word of the enum");
     let inner = match schema["type"].as_str() {
         Some("string") => refuse_unless(value.is_string(), path, "string"),
         Some("boolean") => refuse_unless(value.is_boolean(), path, "boolean"),
         Some("number") => refuse_unless(value.is_number(), path, "number"),
-        Some("array") => match value {
-            Value::Array(items) => (0..)
-                .zip(items)
-                .flat_map(|(i, item)| objections(&schema["items"], item, &format!("{path}[{i}]")))
-                .collect(),
-            _ => vec![format!("{path}: not a list")],
-        },
-        Some("object") => match value {
-            Value::Object(fields) => object_objections(schema, fields, path),
-            _ => vec![format!("{path}: not an object")],
-        },
+        Some("array") => value.as_array().map_or_else(
+            || vec![format!("{path}: not a list")],
+            |items| list_objections(&schema["items"], items, path),
+        ),
+        Some("object") => value.as_object().map_or_else(
+            || vec![format!("{path}: not an object")],
+            |fields| object_objections(schema, fields, path),
+        ),
         other => vec![format!("{path}: schema of type {other:?}")],
     };
     allowed.into_iter().chain(inner).collect()
@@ -52,6 +48,13 @@ fn refuse_unless(holds: bool, path: &str, what: &str) -> Vec<String> {
     } else {
         vec![format!("{path}: not {what}")]
     }
+}
+
+fn list_objections(schema: &Value, items: &[Value], path: &str) -> Vec<String> {
+    (0..)
+        .zip(items)
+        .flat_map(|(i, item)| objections(schema, item, &format!("{path}[{i}]")))
+        .collect()
 }
 
 fn object_objections(schema: &Value, fields: &Map<String, Value>, path: &str) -> Vec<String> {
@@ -86,7 +89,7 @@ pub(crate) fn as_go_means_it(value: &Value) -> Value {
             .collect(),
         Value::Array(items) => items.iter().map(as_go_means_it).collect(),
         Value::Number(number) => whole_if_possible(number),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
     }
 }
 
@@ -95,7 +98,7 @@ fn whole_if_possible(number: &serde_json::Number) -> Value {
     let whole = format!("{float:.0}").parse::<i64>();
     match whole {
         Ok(whole) if number.is_f64() && float.fract() == 0.0 => json!(whole),
-        _ => json!(number),
+        Ok(_) | Err(_) => json!(number),
     }
 }
 
