@@ -1,0 +1,50 @@
+//! Judging a reading.
+
+use crate::observation::Reading;
+use crate::plan::{MetricCheck, MetricSource, Plan};
+use crate::words;
+
+/// What a check says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckResult {
+    /// Within its bounds.
+    Passed,
+    /// Not, or nothing was measured: the sentence that the event says.
+    Failed(String),
+}
+
+/// Whether a reading is within the bounds of its check. Bounds are inclusive; only a number can pass (INV-12).
+///
+/// **Source**: dossier 02 B.5: durations and their bounds are whole milliseconds.
+pub fn judge(plan: &Plan, check: &MetricCheck, reading: &Reading) -> CheckResult {
+    let value = match reading {
+        Reading::Value(value) if value.is_finite() => *value,
+        Reading::Value(value) => {
+            return CheckResult::Failed(words::no_values(
+                plan,
+                check,
+                &format!("the value is {value}"),
+            ));
+        }
+        Reading::NoData(why) => return CheckResult::Failed(words::no_values(plan, check, why)),
+        Reading::Ambiguous(series) => {
+            return CheckResult::Failed(words::several_series(check, series));
+        }
+        Reading::Failed(why) => return CheckResult::Failed(words::query_failed(check, why)),
+        Reading::Unusable(sentence) => return CheckResult::Failed(sentence.clone()),
+    };
+    let whole = check.source == MetricSource::RequestDuration;
+    let trim = |number: f64| if whole { number.trunc() } else { number };
+    let value = trim(value);
+    if let Some(min) = check.min.map(trim)
+        && value < min
+    {
+        return CheckResult::Failed(words::out_of_bounds(plan, check, value, min, false));
+    }
+    if let Some(max) = check.max.map(trim)
+        && value > max
+    {
+        return CheckResult::Failed(words::out_of_bounds(plan, check, value, max, true));
+    }
+    CheckResult::Passed
+}

@@ -1,0 +1,99 @@
+//! The one function that owns all judgement.
+
+mod block;
+mod check;
+mod draft;
+mod finalise;
+mod gate;
+mod hooks;
+mod initialise;
+mod progress;
+mod promote;
+mod rest;
+mod rollback;
+mod start;
+mod suspend;
+mod takeover;
+mod terminate;
+
+use chrono::{DateTime, Utc};
+use slipway_api::{CanaryStatus, Phase};
+
+pub use block::refuse;
+use draft::{Case, Draft};
+
+use crate::decision::{Decision, Effect};
+use crate::observation::Observation;
+use crate::plan::Plan;
+
+/// What to do about one release now.
+///
+/// Pure, and the same for the same inputs: being called is not being due. The shell calls it whenever anything changed, and at the time that
+/// the last decision named.
+pub fn decide(
+    plan: &Plan,
+    status: &CanaryStatus,
+    seen: &Observation,
+    now: DateTime<Utc>,
+) -> Decision {
+    let taken_over = takeover::take_over(plan, status, seen);
+    // What was taken over is looked at like any other status from here on.
+    let case = Case {
+        plan,
+        status: taken_over.as_ref().unwrap_or(status),
+        seen,
+        now,
+    };
+    route(Draft::new(case, status))
+}
+
+fn route(mut draft: Draft<'_>) -> Decision {
+    let case = draft.case;
+    if case.seen.deleting {
+        return terminate::terminate(draft);
+    }
+    if takeover::is_foreign(case.status) {
+        draft.touch_nothing();
+        draft.wait_for("the target and the primary to be read, to take over from Flagger");
+        return draft.decide();
+    }
+    if case.plan.suspend {
+        return suspend::suspend(draft);
+    }
+    if block::block(&mut draft) {
+        draft.touch_nothing();
+        return draft.decide();
+    }
+    suspend::resume(&mut draft);
+    if !case.seen.has_finalizer {
+        draft.before(Effect::AddFinalizer);
+    }
+    hooks::pending(&mut draft);
+    by_phase(draft)
+}
+
+fn by_phase(mut draft: Draft<'_>) -> Decision {
+    match draft.status.phase {
+        Phase::Empty | Phase::Initializing => return initialise::initialise(draft),
+        Phase::Terminating | Phase::Terminated => return terminate::terminate(draft),
+        Phase::Initialized
+        | Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Promoting
+        | Phase::Finalising
+        | Phase::Succeeded
+        | Phase::Failed => rest::mend_primary(&mut draft),
+    }
+    match draft.status.phase {
+        Phase::Empty
+        | Phase::Initializing
+        | Phase::Initialized
+        | Phase::Succeeded
+        | Phase::Failed => rest::rest(draft),
+        Phase::Waiting => start::waiting(draft),
+        Phase::Progressing | Phase::WaitingPromotion => progress::progress(draft),
+        Phase::Promoting => promote::promoting(draft),
+        Phase::Finalising | Phase::Terminating | Phase::Terminated => finalise::finalise(draft),
+    }
+}

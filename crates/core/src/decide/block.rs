@@ -1,0 +1,101 @@
+//! What stands in the way: shown by a condition, told once, and nothing of the user's is touched (P10, A12).
+
+use chrono::{DateTime, Utc};
+use slipway_api::{CanaryStatus, Phase, SLIPWAY_STATUS_VERSION, Transition};
+
+use super::draft::Draft;
+use crate::conditions::{self, Hindrance};
+use crate::decision::{Decision, Effect, Wake};
+use crate::observation::{Obstacle, ObstacleCondition};
+use crate::plan::Problem;
+use crate::words;
+
+/// Shows the obstacles of this observation; whether they stop everything.
+///
+/// A mistake of the user's stops the start of a release, never the protection of one that runs.
+pub(super) fn block(draft: &mut Draft<'_>) -> bool {
+    let obstacles = &draft.case.seen.obstacles;
+    let hindrance = hindrance(obstacles);
+    draft.show(hindrance);
+    obstacles
+        .iter()
+        .any(|obstacle| stops(obstacle.condition, draft.status.phase))
+}
+
+fn stops(condition: ObstacleCondition, phase: Phase) -> bool {
+    match condition {
+        ObstacleCondition::Stalled
+        | ObstacleCondition::UnsupportedProvider
+        | ObstacleCondition::ProviderUnavailable => true,
+        ObstacleCondition::InvalidSpec => matches!(phase, Phase::Empty | Phase::Initializing),
+    }
+}
+
+fn hindrance(obstacles: &[Obstacle]) -> Option<Hindrance> {
+    let condition = obstacles.iter().map(|obstacle| obstacle.condition).max()?;
+    let message: Vec<String> = obstacles
+        .iter()
+        .map(|obstacle| obstacle.problem.to_string())
+        .collect();
+    Some(Hindrance {
+        condition,
+        message: message.join("; "),
+    })
+}
+
+/// The decision for a Canary that cannot be planned and has no good plan from before: say what is wrong, and leave everything as it is.
+pub fn refuse(
+    target_kind: &str,
+    status: &CanaryStatus,
+    problems: &[Problem],
+    now: DateTime<Utc>,
+) -> Decision {
+    let obstacles: Vec<Obstacle> = problems
+        .iter()
+        .map(|problem| Obstacle {
+            condition: ObstacleCondition::InvalidSpec,
+            problem: problem.clone(),
+        })
+        .collect();
+    let hindrance = hindrance(&obstacles);
+    let mut next = status.clone();
+    let mut effects = Vec::new();
+    let message = hindrance
+        .as_ref()
+        .map(|hindrance| hindrance.message.clone());
+    // A status that Flagger wrote is left foreign: it is taken over once there is a plan.
+    let told = status
+        .slipway
+        .as_ref()
+        .and_then(|slipway| slipway.problem.clone());
+    if (status.slipway.is_some() || matches!(status.phase, Phase::Empty | Phase::Initializing))
+        && told != message
+    {
+        let slipway = next.slipway.get_or_insert_default();
+        slipway.version = SLIPWAY_STATUS_VERSION;
+        slipway.problem.clone_from(&message);
+        let number = slipway
+            .transition
+            .as_ref()
+            .map_or(0, |transition| transition.number)
+            + 1;
+        let notes = message.map(words::warning).into_iter().collect();
+        slipway.transition = Some(Transition {
+            number,
+            at: Some(now),
+            notes,
+        });
+        effects.push(Effect::Tell);
+    }
+    conditions::update(&mut next, target_kind, hindrance.as_ref(), now);
+    if next != *status {
+        next.last_transition_time = Some(now);
+        effects.insert(0, Effect::Record);
+    }
+    Decision {
+        status: next,
+        effects,
+        questions: Vec::new(),
+        wake: Wake::OnChange,
+    }
+}

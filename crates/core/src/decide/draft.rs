@@ -1,0 +1,373 @@
+//! A decision in the making.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use slipway_api::{
+    CanaryStatus, Note, Phase, ReleaseStatus, SLIPWAY_STATUS_VERSION, Side, SlipwayStatus,
+    Transition, Waiting,
+};
+
+use crate::conditions::{self, Hindrance};
+use crate::decision::{Decision, Effect, Question, Wake};
+use crate::observation::Observation;
+use crate::plan::Plan;
+use crate::readiness::{Readiness, is_alive, readiness};
+use crate::strategy::asked_routes;
+use crate::weight::{Routes, Weight};
+use crate::words;
+
+/// The inputs of one decision.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) status: &'a CanaryStatus,
+    pub(crate) seen: &'a Observation,
+    pub(crate) now: DateTime<Utc>,
+}
+
+impl Case<'_> {
+    /// The running release, or the last one.
+    pub(crate) fn release(&self) -> Option<&ReleaseStatus> {
+        self.status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.release.as_ref())
+    }
+
+    /// Our part of the status.
+    pub(crate) fn slipway(&self) -> SlipwayStatus {
+        self.status.slipway.clone().unwrap_or_default()
+    }
+
+    /// The revision at the target, where it can be told.
+    pub(crate) fn target_revision(&self) -> Option<String> {
+        self.seen.revision()
+    }
+
+    /// Whether the target still holds the revision that is released; what cannot be told counts as unchanged.
+    pub(crate) fn holds_released_revision(&self) -> bool {
+        let released = self.release().map(|release| release.revision.clone());
+        self.target_revision()
+            .is_none_or(|revision| Some(revision) == released)
+    }
+
+    /// Whether that side can answer requests.
+    pub(crate) fn is_alive(&self, side: Side) -> bool {
+        match side {
+            Side::Primary => is_alive(self.seen.primary.as_ref(), self.seen.endpoints.primary),
+            Side::Canary => is_alive(self.seen.target.as_ref(), self.seen.endpoints.canary),
+        }
+    }
+
+    /// How far that side is with its newest revision. A side whose pods are ready but not yet known to its Service is still coming.
+    pub(crate) fn readiness(&self, side: Side) -> Readiness {
+        let (workload, name, threshold, endpoints) = match side {
+            Side::Primary => (
+                &self.seen.primary,
+                &self.plan.names.primary,
+                self.plan.primary_ready_threshold,
+                self.seen.endpoints.primary,
+            ),
+            Side::Canary => (
+                &self.seen.target,
+                &self.plan.target.name,
+                self.plan.canary_ready_threshold,
+                self.seen.endpoints.canary,
+            ),
+        };
+        let Some(workload) = workload else {
+            return Readiness::Waiting(format!(
+                "{} {name} does not exist",
+                self.plan.target.kind.as_str()
+            ));
+        };
+        match readiness(name, workload, threshold) {
+            Readiness::Ready if endpoints == Some(0) => Readiness::Waiting(
+                "waiting for rollout to finish: no endpoint of its Service is ready".to_owned(),
+            ),
+            found @ (Readiness::Ready | Readiness::Waiting(_) | Readiness::Stuck(_)) => found,
+        }
+    }
+}
+
+/// The next status with what belongs to it.
+#[derive(Debug)]
+pub(crate) struct Draft<'a> {
+    pub(crate) case: Case<'a>,
+    pub(crate) status: CanaryStatus,
+    pub(crate) questions: Vec<Question>,
+    pub(crate) wake: Wake,
+    notes: Vec<Note>,
+    before: Vec<Effect>,
+    after: Vec<Effect>,
+    keeps: bool,
+    hindrance: Option<Hindrance>,
+    stored: &'a CanaryStatus,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing changed yet: the decision to go on as before. `stored` is the status as the API server has it, which differs from
+    /// the case's where a release was taken over.
+    pub(crate) fn new(case: Case<'a>, stored: &'a CanaryStatus) -> Self {
+        Self {
+            case,
+            stored,
+            hindrance: None,
+            status: case.status.clone(),
+            questions: Vec::new(),
+            wake: Wake::OnChange,
+            notes: Vec::new(),
+            before: Vec::new(),
+            after: Vec::new(),
+            keeps: true,
+        }
+    }
+
+    /// The status as the API server has it.
+    pub(crate) fn stored(&self) -> &'a CanaryStatus {
+        self.stored
+    }
+
+    /// Takes the draft out of a borrow, leaving a fresh one of the same case.
+    pub(crate) fn replace(draft: &mut Self) -> Self {
+        let fresh = Self::new(draft.case, draft.stored);
+        std::mem::replace(draft, fresh)
+    }
+
+    /// Our part of the next status.
+    pub(crate) fn slipway(&mut self) -> &mut SlipwayStatus {
+        let slipway = self
+            .status
+            .slipway
+            .get_or_insert_with(SlipwayStatus::default);
+        slipway.version = SLIPWAY_STATUS_VERSION;
+        slipway
+    }
+
+    /// The running release in the next status.
+    pub(crate) fn release(&mut self) -> &mut ReleaseStatus {
+        self.slipway()
+            .release
+            .get_or_insert_with(ReleaseStatus::default)
+    }
+
+    /// Tells something with this transition.
+    pub(crate) fn tell(&mut self, note: Note) {
+        self.notes.push(note);
+    }
+
+    /// Tells several things, in order.
+    pub(crate) fn tell_all(&mut self, notes: impl IntoIterator<Item = Note>) {
+        self.notes.extend(notes);
+    }
+
+    /// Does something before the status is written.
+    pub(crate) fn before(&mut self, effect: Effect) {
+        self.before.push(effect);
+    }
+
+    /// Does something after the status is written and the routes agree.
+    pub(crate) fn after(&mut self, effect: Effect) {
+        self.after.push(effect);
+    }
+
+    /// Leaves Services and routes as they are: they are not ours to touch now.
+    pub(crate) fn touch_nothing(&mut self) {
+        self.keeps = false;
+    }
+
+    /// Shows what stands in the way, and tells it once: when it is another than the one that was told last.
+    pub(crate) fn show(&mut self, hindrance: Option<Hindrance>) {
+        let told = self
+            .status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.problem.clone());
+        let message = hindrance
+            .as_ref()
+            .map(|hindrance| hindrance.message.clone());
+        if told != message {
+            self.notes.extend(message.clone().map(words::warning));
+            self.slipway().problem = message;
+        }
+        self.hindrance = hindrance;
+    }
+
+    /// Looks again at that time.
+    pub(crate) fn wake_at(&mut self, at: DateTime<Utc>) {
+        self.wake = self.wake.or(Wake::At(at));
+    }
+
+    /// Says what is awaited; the time stands from when it was first said.
+    pub(crate) fn wait_for(&mut self, what: impl Into<String>) {
+        let what = what.into();
+        let now = self.case.now;
+        let waiting = &mut self.slipway().waiting;
+        if waiting.as_ref().is_none_or(|waiting| waiting.for_ != what) {
+            *waiting = Some(Waiting {
+                for_: what,
+                since: now,
+            });
+        }
+    }
+
+    /// Nothing is awaited any more.
+    pub(crate) fn stop_waiting(&mut self) {
+        if let Some(slipway) = &mut self.status.slipway {
+            slipway.waiting = None;
+        }
+    }
+
+    /// The sides that were awaited are ready.
+    pub(crate) fn stop_waiting_for_readiness(&mut self) {
+        let waiting = self
+            .status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.waiting.as_ref());
+        if waiting.is_some_and(|waiting| waiting.for_.ends_with(" to become ready")) {
+            self.stop_waiting();
+        }
+    }
+
+    /// Starts or reads the clock of the progress deadline; whether it has run out.
+    pub(crate) fn deadline_is_over(&mut self) -> bool {
+        let (now, deadline) = (self.case.now, self.case.plan.progress_deadline);
+        let since = *self.slipway().unready_since.get_or_insert(now);
+        let end = since + deadline;
+        if now >= end {
+            return true;
+        }
+        self.wake_at(end);
+        false
+    }
+
+    /// Stops the clock of the progress deadline.
+    pub(crate) fn stop_deadline(&mut self) {
+        if let Some(slipway) = &mut self.status.slipway {
+            slipway.unready_since = None;
+        }
+    }
+
+    /// The routes that the next status asks for.
+    pub(crate) fn asked_routes(&self) -> Option<Routes> {
+        let slipway = self.status.slipway.as_ref();
+        let pinned = slipway.and_then(|slipway| slipway.pinned_to);
+        match (self.status.phase, pinned) {
+            (Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated, _) => {
+                None
+            }
+            (_, Some(Side::Canary)) => Some(Routes::to_canary(Weight::FULL)),
+            (Phase::Progressing | Phase::WaitingPromotion, None) => {
+                Some(asked_routes(self.case.plan, &self.status))
+            }
+            (Phase::Promoting, None) => Some(Routes::to_canary(Weight::clamped(
+                self.status.canary_weight,
+            ))),
+            (_, Some(Side::Primary) | None) => Some(Routes::PRIMARY),
+        }
+    }
+
+    /// The routes that are safe now: never to a side without a ready pod while the other has one (P2).
+    pub(crate) fn safe_routes(&self) -> Option<Routes> {
+        let asked = self.asked_routes()?;
+        let (primary, canary) = (
+            self.case.is_alive(Side::Primary),
+            self.case.is_alive(Side::Canary),
+        );
+        Some(match (primary, canary) {
+            (true, false) => Routes::PRIMARY,
+            (false, true) => Routes::to_canary(Weight::FULL),
+            (true, true) | (false, false) => asked,
+        })
+    }
+
+    /// The decision: effects before, the status where it changed, Services and routes, effects after, and what is told.
+    pub(crate) fn decide(mut self) -> Decision {
+        let routes = if self.keeps { self.safe_routes() } else { None };
+        self.note_routed_weight(routes);
+        let told = self.note_transition();
+        let target_kind = self.case.plan.target.kind.as_str();
+        conditions::update(
+            &mut self.status,
+            target_kind,
+            self.hindrance.as_ref(),
+            self.case.now,
+        );
+        let changed = self.status != *self.stored;
+        if changed {
+            self.status.last_transition_time = Some(self.case.now);
+        }
+        let mut effects = self.before;
+        if changed {
+            effects.push(Effect::Record);
+        }
+        if let Some(routes) = routes {
+            effects.push(Effect::Services {
+                apex: Some(apex_side(self.case.plan, routes)),
+            });
+            effects.push(Effect::Route(routes));
+        }
+        effects.extend(self.after);
+        if told {
+            effects.push(Effect::Tell);
+        }
+        Decision {
+            status: self.status,
+            effects,
+            questions: self.questions,
+            wake: self.wake,
+        }
+    }
+
+    fn note_routed_weight(&mut self, routes: Option<Routes>) {
+        let differs = routes.filter(|routes| self.asked_routes() != Some(*routes));
+        let reached = differs.map(|routes| routes.canary.percent());
+        if self
+            .status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.routed_weight)
+            != reached
+        {
+            self.slipway().routed_weight = reached;
+        }
+    }
+
+    fn note_transition(&mut self) -> bool {
+        let notes = std::mem::take(&mut self.notes);
+        if notes.is_empty() {
+            return false;
+        }
+        let now = self.case.now;
+        let number = self
+            .slipway()
+            .transition
+            .as_ref()
+            .map_or(0, |transition| transition.number)
+            + 1;
+        self.slipway().transition = Some(Transition {
+            number,
+            at: Some(now),
+            notes,
+        });
+        true
+    }
+}
+
+/// Which pods the apex selects. With a mesh always the primary's: the route splits. Without one the apex follows where all traffic must go.
+fn apex_side(plan: &Plan, routes: Routes) -> Side {
+    if !plan.provider.has_mesh() && routes.canary == Weight::FULL {
+        Side::Canary
+    } else {
+        Side::Primary
+    }
+}
+
+/// `then + span`, the time at which something is due.
+pub(crate) fn due(
+    then: Option<DateTime<Utc>>,
+    span: TimeDelta,
+    now: DateTime<Utc>,
+) -> DateTime<Utc> {
+    then.map_or(now, |then| then + span)
+}

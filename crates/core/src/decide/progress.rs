@@ -1,0 +1,93 @@
+//! A release under analysis: what the world did comes first (a newer revision, pods that went), then the pace, then the checks.
+
+use slipway_api::Side;
+
+use super::check;
+use super::draft::{Draft, due};
+use super::promote;
+use super::rollback;
+use super::start;
+use crate::decision::Decision;
+use crate::readiness::Readiness;
+use crate::words;
+
+/// One look at a release in Progressing or `WaitingPromotion`.
+pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
+    let case = draft.case;
+    if let Some(revision) = case.target_revision()
+        && !case.holds_released_revision()
+    {
+        return supersede(draft, revision);
+    }
+    let has_traffic = draft
+        .asked_routes()
+        .is_some_and(|routes| !routes.canary.is_zero() || routes.mirrored);
+    if has_traffic && !case.is_alive(Side::Canary) {
+        return lose_canary(draft);
+    }
+    if let Some(decision) = await_side(&mut draft, Side::Canary) {
+        return decision.unwrap_or_else(|why| rollback::deadline(draft, &why));
+    }
+    // A primary that was broken before the release does not hold its cure (FC-031).
+    let waits = case
+        .release()
+        .is_some_and(|release| release.primary_was_ready);
+    if waits && let Some(decision) = await_side(&mut draft, Side::Primary) {
+        return decision.unwrap_or_else(|why| rollback::deadline(draft, &why));
+    }
+    draft.stop_deadline();
+    draft.stop_waiting_for_readiness();
+    if case.plan.skip_analysis {
+        draft.release().skipped = true;
+        return promote::begin(draft);
+    }
+    let step_at = case.release().and_then(|release| release.step_at);
+    let at = due(step_at, case.plan.interval, case.now);
+    if case.now < at {
+        draft.wake_at(at);
+        return draft.decide();
+    }
+    check::tick(draft)
+}
+
+/// The target changed under a running release: a revision that is back at the promoted one cancels it (FC-017), any other starts it over.
+pub(super) fn supersede(draft: Draft<'_>, revision: String) -> Decision {
+    if draft.case.slipway().promoted_revision.as_ref() == Some(&revision) {
+        return rollback::cancel(draft, revision);
+    }
+    start::restart(draft, revision)
+}
+
+/// Waits for a side to become ready: `None` when it is, a decision while it may still come, the reason when it is too late.
+fn await_side(draft: &mut Draft<'_>, side: Side) -> Option<Result<Decision, String>> {
+    let plan = draft.case.plan;
+    let (name, explain): (_, fn(&_, &str) -> String) = match side {
+        Side::Primary => (&plan.names.primary, words::not_ready_primary),
+        Side::Canary => (&plan.target.name, words::not_ready_canary),
+    };
+    match draft.case.readiness(side) {
+        Readiness::Ready => None,
+        Readiness::Stuck(why) => Some(Err(explain(plan, &why))),
+        Readiness::Waiting(why) => {
+            draft.wait_for(format!(
+                "{} {name} to become ready",
+                plan.target.kind.as_str()
+            ));
+            if draft.deadline_is_over() {
+                return Some(Err(explain(plan, &why)));
+            }
+            Some(Ok(Draft::replace(draft).decide()))
+        }
+    }
+}
+
+/// The canary has traffic and no ready pod: traffic goes back at once (the routes are already safe in this decision), it counts as a failed check,
+/// and the steps begin again when the pods come back.
+fn lose_canary(mut draft: Draft<'_>) -> Decision {
+    let text = words::canary_lost(draft.case.plan);
+    draft.status.canary_weight = 0;
+    draft.status.iterations = 0;
+    draft.release().mirrored = false;
+    draft.wait_for(start::canary_readiness(&draft));
+    check::fail(draft, &text)
+}

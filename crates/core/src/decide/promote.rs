@@ -1,0 +1,158 @@
+//! The judged revision becomes the primary, and only when the primary is ready traffic returns to it (P4).
+
+use slipway_api::{Phase, Side};
+
+use super::draft::{Draft, due};
+use super::finalise;
+use super::progress;
+use crate::decision::{Decision, Effect, Outcome};
+use crate::readiness::Readiness;
+use crate::words;
+
+/// The analysis has passed, or is skipped: the promotion is remembered, then done.
+pub(super) fn begin(mut draft: Draft<'_>) -> Decision {
+    let now = draft.case.now;
+    let routed = draft
+        .asked_routes()
+        .map_or(0, |routes| routes.canary.percent());
+    let revision = draft
+        .case
+        .release()
+        .map(|release| release.revision.clone())
+        .unwrap_or_default();
+    draft.status.phase = Phase::Promoting;
+    draft.status.canary_weight = routed;
+    draft.release().mirrored = false;
+    draft.release().promoting_since = Some(now);
+    draft.stop_deadline();
+    draft.tell(words::copying(draft.case.plan));
+    if is_emptied(&draft) {
+        // Recreate leaves the primary without pods for a while: all traffic goes to the judged canary first (P7).
+        draft.slipway().pinned_to = Some(Side::Canary);
+        draft.wait_for("traffic to leave the primary, which its strategy empties");
+        draft.wake_at(now + draft.case.plan.settle);
+    } else {
+        draft.wait_for(primary_readiness(&draft));
+        draft.after(Effect::Promote { revision });
+    }
+    draft.decide()
+}
+
+/// One look at a promotion under way.
+pub(super) fn promoting(mut draft: Draft<'_>) -> Decision {
+    let case = draft.case;
+    let released = case
+        .release()
+        .map(|release| release.revision.clone())
+        .unwrap_or_default();
+    let given = case
+        .seen
+        .primary
+        .as_ref()
+        .and_then(|primary| primary.given_revision.clone());
+    if given.as_deref() != Some(released.as_str()) {
+        return hand_to_primary(draft, released);
+    }
+    // A newer revision rolls at the target while it may hold traffic: the primary holds old and judged pods, so it takes the traffic (FC-015).
+    if !case.holds_released_revision() && case.is_alive(Side::Primary) {
+        draft.slipway().pinned_to = Some(Side::Primary);
+    }
+    match case.readiness(Side::Primary) {
+        Readiness::Ready => shift(draft),
+        Readiness::Stuck(why) => fail(draft, &why),
+        Readiness::Waiting(why) => {
+            draft.wait_for(primary_readiness(&draft));
+            if draft.deadline_is_over() {
+                return fail(draft, &why);
+            }
+            draft.decide()
+        }
+    }
+}
+
+/// Copies the target to the primary, if it still holds what was judged; what was judged is gone otherwise, and cannot be promoted (FC-016).
+fn hand_to_primary(mut draft: Draft<'_>, revision: String) -> Decision {
+    let case = draft.case;
+    if let Some(newer) = case.target_revision()
+        && newer != revision
+    {
+        return progress::supersede(draft, newer);
+    }
+    let since = case.release().and_then(|release| release.promoting_since);
+    let emptied_at = due(since, case.plan.settle, case.now);
+    if is_emptied(&draft) && case.now < emptied_at {
+        draft.wake_at(emptied_at);
+        return draft.decide();
+    }
+    draft.wait_for(primary_readiness(&draft));
+    draft.after(Effect::Promote { revision });
+    draft.decide()
+}
+
+/// The primary is ready: traffic returns, all at once or in steps.
+fn shift(mut draft: Draft<'_>) -> Decision {
+    let case = draft.case;
+    draft.stop_deadline();
+    let weight = draft
+        .asked_routes()
+        .map_or(0, |routes| routes.canary.percent());
+    let Some(step) = case
+        .plan
+        .promotion_step
+        .filter(|_| case.plan.provider.has_mesh() && weight > 0)
+    else {
+        return finalise::begin(draft);
+    };
+    let step_at = case.release().and_then(|release| release.step_at);
+    let at = due(step_at, case.plan.interval, case.now);
+    if case.now < at {
+        draft.wake_at(at);
+        return draft.decide();
+    }
+    let left = (weight - step.percent()).max(0);
+    if left == 0 {
+        return finalise::begin(draft);
+    }
+    draft.slipway().pinned_to = None;
+    draft.status.canary_weight = left;
+    draft.release().step_at = Some(case.now);
+    draft.wake_at(case.now + case.plan.interval);
+    draft.tell(words::primary_weight_advanced(case.plan, 100 - left));
+    draft.decide()
+}
+
+/// The primary did not become ready with the judged revision: traffic stays with, or moves to, the canary, which is kept up (FC-001).
+pub(super) fn fail(mut draft: Draft<'_>, why: &str) -> Decision {
+    let alive = draft.case.is_alive(Side::Canary);
+    draft.status.phase = Phase::Failed;
+    (draft.status.failed_checks, draft.status.iterations) = (0, 0);
+    draft.status.canary_weight = if alive { 100 } else { 0 };
+    let text = words::not_ready_primary(draft.case.plan, why);
+    let slipway = draft.slipway();
+    slipway.pinned_to = alive.then_some(Side::Canary);
+    slipway.traffic_left_at = None;
+    slipway.reason = Some(format!("Promotion failed: {text}."));
+    draft.stop_deadline();
+    draft.stop_waiting();
+    draft.tell(words::promotion_failed(draft.case.plan, &text));
+    super::hooks::schedule(&mut draft, Phase::Failed);
+    draft.after(Effect::Count(Outcome::Failed));
+    draft.decide()
+}
+
+fn is_emptied(draft: &Draft<'_>) -> bool {
+    draft
+        .case
+        .seen
+        .primary
+        .as_ref()
+        .is_some_and(|primary| primary.recreates)
+}
+
+fn primary_readiness(draft: &Draft<'_>) -> String {
+    format!(
+        "{} {} to become ready",
+        draft.case.plan.target.kind.as_str(),
+        draft.case.plan.names.primary
+    )
+}

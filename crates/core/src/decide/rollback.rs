@@ -1,0 +1,84 @@
+//! Back to the primary: it is remembered, then routed, and only one settle time later the canary is scaled down (P4).
+//!
+//! Nothing is asked and nobody is told before the traffic is back (INV-6).
+
+use slipway_api::Phase;
+
+use super::draft::Draft;
+use super::hooks;
+use super::initialise::flagger_hash;
+use crate::decision::{Decision, Effect, Outcome};
+use crate::words;
+
+/// Too many checks failed; `why` is the last of them.
+pub(super) fn threshold(mut draft: Draft<'_>, why: &str) -> Decision {
+    let failed = draft.status.failed_checks;
+    draft.tell(words::threshold_reached(draft.case.plan, failed));
+    let reason = format!(
+        "Rolled back at weight {}: {failed} checks failed, the last: {why}.",
+        reached(&draft)
+    );
+    back(draft, reason)
+}
+
+/// A side did not become ready in time, or Kubernetes gave it up.
+pub(super) fn deadline(mut draft: Draft<'_>, why: &str) -> Decision {
+    draft.tell(words::deadline_exceeded(draft.case.plan, why));
+    let reason = format!("Rolled back at weight {}: {why}.", reached(&draft));
+    back(draft, reason)
+}
+
+/// A rollback hook asked for it.
+pub(super) fn by_hook(mut draft: Draft<'_>, hook: &str) -> Decision {
+    draft.tell(words::warning(format!("Rollback check {hook} passed")));
+    draft.tell(words::manual_rollback(draft.case.plan));
+    let reason = format!(
+        "Rolled back at weight {}: rollback hook {hook} asked for it.",
+        reached(&draft)
+    );
+    back(draft, reason)
+}
+
+/// The user set the target back to what the primary serves: there is nothing left to release.
+pub(super) fn cancel(mut draft: Draft<'_>, promoted: String) -> Decision {
+    draft.tell(words::cancelled(draft.case.plan));
+    draft.status.last_applied_spec = flagger_hash(&draft, &promoted);
+    draft
+        .status
+        .tracked_configs
+        .clone_from(&draft.case.seen.configs.flagger);
+    draft.slipway().acted_revision = Some(promoted);
+    let reason = format!(
+        "Cancelled at weight {}: the target was set back to the promoted revision.",
+        reached(&draft)
+    );
+    back(draft, reason)
+}
+
+/// The weight that the canary had reached, in percent.
+fn reached(draft: &Draft<'_>) -> i64 {
+    draft.case.status.canary_weight
+}
+
+fn back(mut draft: Draft<'_>, reason: String) -> Decision {
+    let (now, settle) = (draft.case.now, draft.case.plan.settle);
+    draft.status.phase = Phase::Failed;
+    (
+        draft.status.canary_weight,
+        draft.status.failed_checks,
+        draft.status.iterations,
+    ) = (0, 0, 0);
+    draft.release().mirrored = false;
+    let slipway = draft.slipway();
+    slipway.pinned_to = None;
+    slipway.traffic_left_at = Some(now);
+    slipway.reason = Some(reason);
+    draft.stop_deadline();
+    draft.stop_waiting();
+    draft.questions.clear();
+    draft.tell(words::scaling_down_failed(draft.case.plan));
+    hooks::schedule(&mut draft, Phase::Failed);
+    draft.after(Effect::Count(Outcome::Failed));
+    draft.wake_at(now + settle);
+    draft.decide()
+}

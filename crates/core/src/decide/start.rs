@@ -1,0 +1,119 @@
+//! A new revision: the gate before it, its start, and its start over when a newer one comes.
+
+use chrono::{DateTime, Utc};
+use slipway_api::{Phase, ReleaseStatus, Side};
+
+use super::draft::Draft;
+use super::gate::{self, Gate};
+use super::initialise::flagger_hash;
+use crate::decision::{Decision, Effect};
+use crate::plan::HookKind;
+use crate::words;
+
+/// A revision that waits at its gate; it may have been taken back meanwhile.
+pub(super) fn waiting(mut draft: Draft<'_>) -> Decision {
+    let Some(revision) = draft.case.target_revision() else {
+        return draft.decide();
+    };
+    if draft.case.slipway().promoted_revision.as_ref() == Some(&revision) {
+        draft.status.phase = Phase::Succeeded;
+        draft.status.last_applied_spec = flagger_hash(&draft, &revision);
+        draft.stop_waiting();
+        draft.slipway().acted_revision = Some(revision);
+        draft.tell(words::cancelled(draft.case.plan));
+        return draft.decide();
+    }
+    gated(draft, revision)
+}
+
+/// Starts a release once its gate is open, and nothing is wrong with the spec.
+pub(super) fn gated(mut draft: Draft<'_>, revision: String) -> Decision {
+    if !draft.case.seen.obstacles.is_empty() {
+        draft.wait_for("the problem in its spec to be mended");
+        return draft.decide();
+    }
+    let phase = draft.status.phase;
+    match gate::ask(&mut draft, HookKind::ConfirmRollout, phase, &revision) {
+        Gate::Open => start(draft, revision),
+        Gate::Asked => draft.decide(),
+        Gate::Closed(hook) => {
+            if draft.status.phase != Phase::Waiting {
+                draft.status.phase = Phase::Waiting;
+                draft.tell(words::gate_closed(
+                    draft.case.plan,
+                    HookKind::ConfirmRollout,
+                    &hook.name,
+                    hook.mute_alert,
+                ));
+            }
+            draft.wait_for(format!("confirm-rollout hook {}", hook.name));
+            draft.decide()
+        }
+    }
+}
+
+fn start(mut draft: Draft<'_>, revision: String) -> Decision {
+    begin(&mut draft, revision);
+    draft.tell(words::started(draft.case.plan));
+    draft.before(Effect::ResumeScaler);
+    draft.before(Effect::ScaleUpTarget);
+    draft.wait_for(canary_readiness(&draft));
+    draft.decide()
+}
+
+/// A newer revision came while one was released: traffic goes back to the primary first, and the analysis starts over.
+pub(super) fn restart(mut draft: Draft<'_>, revision: String) -> Decision {
+    begin(&mut draft, revision);
+    draft.tell(words::restarted(draft.case.plan));
+    draft.after(Effect::ResumeScaler);
+    draft.after(Effect::ScaleUpTarget);
+    draft.wait_for(canary_readiness(&draft));
+    draft.decide()
+}
+
+/// The status of a release that begins: everything of the one before is forgotten.
+fn begin(draft: &mut Draft<'_>, revision: String) {
+    let now = draft.case.now;
+    let primary_was_ready = draft.case.readiness(Side::Primary).is_ready();
+    draft.status.last_applied_spec = flagger_hash(draft, &revision);
+    draft
+        .status
+        .tracked_configs
+        .clone_from(&draft.case.seen.configs.flagger);
+    let status = &mut draft.status;
+    status.phase = Phase::Progressing;
+    (
+        status.canary_weight,
+        status.failed_checks,
+        status.iterations,
+    ) = (0, 0, 0);
+    let slipway = draft.slipway();
+    slipway.acted_revision = Some(revision.clone());
+    slipway.pinned_to = None;
+    slipway.traffic_left_at = None;
+    slipway.unready_since = Some(now);
+    slipway.waiting = None;
+    slipway.reason = None;
+    slipway.release = Some(ReleaseStatus {
+        revision,
+        started_at: Some(later_than(slipway.release.as_ref(), now)),
+        primary_was_ready,
+        ..ReleaseStatus::default()
+    });
+}
+
+/// The start of a release tells its questions from those of the one before: two never start at the same instant.
+fn later_than(before: Option<&ReleaseStatus>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let last = before.and_then(|release| release.started_at);
+    last.filter(|last| *last >= now)
+        .map_or(now, |last| last + chrono::TimeDelta::milliseconds(1))
+}
+
+/// What a release waits for while its canary comes up.
+pub(super) fn canary_readiness(draft: &Draft<'_>) -> String {
+    format!(
+        "{} {} to become ready",
+        draft.case.plan.target.kind.as_str(),
+        draft.case.plan.target.name
+    )
+}

@@ -1,0 +1,130 @@
+//! Taking over what Flagger left, in any phase, without starting a release and without moving a weight.
+//!
+//! **Source**: design.md, "Taking over"; dossier 01 §3.3. In Initialized and Succeeded, target and primary are compared: a difference is a change
+//! that nobody has acted on. In every other phase the target counts as the revision that was acted on, so that a failed one is not tried again.
+
+use slipway_api::{
+    CanaryStatus, Phase, ReleaseStatus, SLIPWAY_STATUS_VERSION, Side, SlipwayStatus,
+};
+
+use crate::observation::{Observation, Workload};
+use crate::plan::{Plan, Strategy};
+use crate::weight::Weight;
+
+/// The revision that is written where a change happened that nobody has acted on.
+const UNKNOWN: &str = "unknown";
+
+/// Whether a status was written by another controller and has not been taken over yet.
+pub(super) fn is_foreign(status: &CanaryStatus) -> bool {
+    status.slipway.is_none() && !matches!(status.phase, Phase::Empty | Phase::Initializing)
+}
+
+/// The status that this controller goes on from, when the stored one is another controller's and enough is known.
+pub(super) fn take_over(
+    plan: &Plan,
+    status: &CanaryStatus,
+    seen: &Observation,
+) -> Option<CanaryStatus> {
+    if !is_foreign(status) {
+        return None;
+    }
+    let revision = seen.revision()?;
+    let target = seen.target.as_ref()?;
+    let rests = matches!(status.phase, Phase::Initialized | Phase::Succeeded);
+    let unchanged = if rests {
+        is_unchanged(status, target, seen)?
+    } else {
+        true
+    };
+    let promoted =
+        seen.same_revision == Some(true) || is_hash(status.last_promoted_spec.as_deref(), target);
+    let slipway = SlipwayStatus {
+        version: SLIPWAY_STATUS_VERSION,
+        acted_revision: Some(if unchanged {
+            revision.clone()
+        } else {
+            UNKNOWN.to_owned()
+        }),
+        promoted_revision: promoted.then(|| revision.clone()).filter(|_| unchanged),
+        release: Some(release(status, seen, revision)),
+        pinned_to: pinned(status, seen),
+        ..SlipwayStatus::default()
+    };
+    let mut next = CanaryStatus {
+        slipway: Some(slipway),
+        ..status.clone()
+    };
+    keep_weights(plan, &mut next, seen);
+    Some(next)
+}
+
+fn is_unchanged(status: &CanaryStatus, target: &Workload, seen: &Observation) -> Option<bool> {
+    let same_template =
+        is_hash(status.last_applied_spec.as_deref(), target) || seen.same_revision?;
+    let same_configs =
+        status.tracked_configs.is_none() || status.tracked_configs == seen.configs.flagger;
+    Some(same_template && same_configs)
+}
+
+fn is_hash(written: Option<&str>, target: &Workload) -> bool {
+    written.is_some() && written == target.flagger_hash.as_deref()
+}
+
+fn release(status: &CanaryStatus, seen: &Observation, revision: String) -> ReleaseStatus {
+    let has_traffic = status.canary_weight > 0 || status.iterations > 0;
+    ReleaseStatus {
+        revision,
+        started_at: status.last_transition_time,
+        // Flagger writes its status with each step: the next one is due an interval later.
+        step_at: status.last_transition_time.filter(|_| has_traffic),
+        tested: has_traffic,
+        mirrored: seen.routes.is_some_and(|routes| routes.mirrored),
+        primary_was_ready: true,
+        promoting_since: status.last_transition_time,
+        ..ReleaseStatus::default()
+    }
+}
+
+/// A failed promotion of Flagger's leaves all traffic on the canary.
+fn pinned(status: &CanaryStatus, seen: &Observation) -> Option<Side> {
+    let on_canary = status.canary_weight == 100
+        || seen
+            .routes
+            .is_some_and(|routes| routes.canary == Weight::FULL);
+    (status.phase == Phase::Failed && on_canary).then_some(Side::Canary)
+}
+
+/// Flagger writes weight 0 and one iteration less while it waits for a promotion (Q12); the route tells what is true.
+fn keep_weights(plan: &Plan, next: &mut CanaryStatus, seen: &Observation) {
+    let runs = matches!(
+        next.phase,
+        Phase::Progressing | Phase::WaitingPromotion | Phase::Promoting
+    );
+    next.iterations = next.iterations.max(0);
+    let Some(routes) = seen.routes.filter(|_| runs) else {
+        return;
+    };
+    match &plan.strategy {
+        Strategy::Canary { .. } => next.canary_weight = routes.canary.percent(),
+        Strategy::AbTesting { .. } if routes.canary == Weight::FULL => {
+            next.iterations = next.iterations.max(1);
+        }
+        Strategy::BlueGreen { iterations, .. } if routes.canary == Weight::FULL => {
+            next.iterations = next.iterations.max(iterations + 1);
+        }
+        Strategy::AbTesting { .. } | Strategy::BlueGreen { .. } => {}
+    }
+    if next.phase == Phase::Promoting {
+        next.canary_weight = routes.canary.percent();
+    }
+    let has_traffic = !routes.canary.is_zero();
+    if let Some(release) = next
+        .slipway
+        .as_mut()
+        .and_then(|slipway| slipway.release.as_mut())
+        && has_traffic
+    {
+        release.tested = true;
+        release.step_at = release.step_at.or(next.last_transition_time);
+    }
+}

@@ -1,0 +1,47 @@
+//! The Canary is deleted: the target comes up, takes its traffic back, and then everything is let go (FC-094).
+
+use slipway_api::{Phase, Side};
+
+use super::draft::{Draft, due};
+use crate::decision::{Decision, Effect};
+use crate::words;
+
+/// One look at a Canary that is being deleted. Whatever happens it ends: at the deadline the finalizer goes anyway (FC-095).
+pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
+    draft.touch_nothing();
+    if !draft.case.seen.has_finalizer {
+        return draft.decide();
+    }
+    if draft.status.phase != Phase::Terminating {
+        draft.status.phase = Phase::Terminating;
+        (draft.status.canary_weight, draft.status.iterations) = (0, 0);
+        let slipway = draft.slipway();
+        slipway.unready_since = None;
+        slipway.traffic_left_at = None;
+        draft.tell(words::terminating(draft.case.plan));
+    }
+    draft.wait_for("the target to take its traffic back");
+    if draft.case.seen.target.is_none() || draft.deadline_is_over() {
+        return let_go(draft);
+    }
+    draft.after(Effect::ResumeScaler);
+    draft.after(Effect::ScaleUpTarget);
+    if !draft.case.readiness(Side::Canary).is_ready() {
+        return draft.decide();
+    }
+    let now = draft.case.now;
+    let left_at = *draft.slipway().traffic_left_at.get_or_insert(now);
+    let settled = due(Some(left_at), draft.case.plan.settle, now);
+    draft.after(Effect::RestoreRoutes);
+    if now < settled {
+        draft.wake_at(settled);
+        return draft.decide();
+    }
+    let_go(draft)
+}
+
+fn let_go(mut draft: Draft<'_>) -> Decision {
+    draft.tell(words::terminated(draft.case.plan));
+    draft.after(Effect::RemoveFinalizer);
+    draft.decide()
+}

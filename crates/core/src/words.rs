@@ -1,0 +1,441 @@
+//! Every text that a person reads: events, alerts, conditions. Logs draw from it as well. Same transition, same sentence.
+//!
+//! Texts that Flagger has, and that mean the same, are Flagger's to the letter (A8): people and scripts search for them.
+//! **Source**: dossier 01 §1.7, §8, §9.2, §10, §11.
+
+use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
+
+use crate::plan::{HookKind, MetricCheck, MetricSource, Plan};
+
+/// A normal event.
+pub fn normal(text: impl Into<String>) -> Note {
+    Note {
+        type_: NoteType::Normal,
+        text: text.into(),
+        alert: None,
+    }
+}
+
+/// A warning.
+pub fn warning(text: impl Into<String>) -> Note {
+    Note {
+        type_: NoteType::Warning,
+        text: text.into(),
+        alert: None,
+    }
+}
+
+/// The same event with an alert.
+pub fn alerting(note: Note, severity: AlertLevel, text: impl Into<String>) -> Note {
+    Note {
+        alert: Some(AlertNote {
+            severity,
+            text: text.into(),
+            with_facts: false,
+        }),
+        ..note
+    }
+}
+
+/// The same event with an alert that tells the facts of the Canary as well.
+pub fn alerting_with_facts(note: Note, severity: AlertLevel, text: impl Into<String>) -> Note {
+    Note {
+        alert: Some(AlertNote {
+            severity,
+            text: text.into(),
+            with_facts: true,
+        }),
+        ..note
+    }
+}
+
+/// `target.namespace`.
+fn target(plan: &Plan) -> String {
+    format!("{}.{}", plan.target.name, plan.canary.namespace)
+}
+
+/// `canary.namespace`.
+fn canary(plan: &Plan) -> String {
+    plan.canary.dotted()
+}
+
+/// `primary.namespace`.
+fn primary(plan: &Plan) -> String {
+    format!("{}.{}", plan.names.primary, plan.canary.namespace)
+}
+
+/// The message of the condition `Promoted` in a phase.
+pub fn promoted_message(plan_kind: &str, phase: Phase) -> String {
+    match phase {
+        Phase::Empty | Phase::Initializing => {
+            format!("New {plan_kind} detected, starting initialization.")
+        }
+        Phase::Initialized => format!("{plan_kind} initialization completed."),
+        Phase::Waiting | Phase::WaitingPromotion => "Waiting for approval.".to_owned(),
+        Phase::Progressing => "New revision detected, progressing canary analysis.".to_owned(),
+        Phase::Promoting => {
+            "Canary analysis completed, starting primary rolling update.".to_owned()
+        }
+        Phase::Finalising => {
+            "Canary analysis completed, routing all traffic to primary.".to_owned()
+        }
+        Phase::Succeeded => {
+            "Canary analysis completed successfully, promotion finished.".to_owned()
+        }
+        Phase::Failed => format!("Canary analysis failed, {plan_kind} scaled to zero."),
+        Phase::Terminating | Phase::Terminated => {
+            format!("{plan_kind} is given back, the canary is being deleted.")
+        }
+    }
+}
+
+/// The message of `Promoted` where the promotion failed: nothing was scaled to zero then.
+pub fn failed_promotion_message() -> String {
+    "Promotion failed, the primary did not become ready; traffic is on the canary.".to_owned()
+}
+
+/// The bootstrap is done.
+pub fn initialized(plan: &Plan) -> Note {
+    let text = format!(
+        "New {} detected, initialization completed.",
+        plan.target.kind.as_str()
+    );
+    alerting_with_facts(
+        normal(format!("Initialization done! {}", canary(plan))),
+        AlertLevel::Info,
+        text,
+    )
+}
+
+/// A side is not ready, as the event says it.
+pub fn not_ready_primary(plan: &Plan, why: &str) -> String {
+    format!("{} not ready: {why}", primary(plan))
+}
+
+/// The same for the canary.
+pub fn not_ready_canary(plan: &Plan, why: &str) -> String {
+    format!(
+        "canary {} {} not ready: {why}",
+        plan.target.kind.as_str().to_lowercase(),
+        target(plan)
+    )
+}
+
+/// A release starts.
+pub fn started(plan: &Plan) -> Note {
+    alerting_with_facts(
+        normal(format!(
+            "New revision detected! Scaling up {}",
+            target(plan)
+        )),
+        AlertLevel::Info,
+        "New revision detected, progressing canary analysis.",
+    )
+}
+
+/// A newer revision replaces the one that is being released.
+pub fn restarted(plan: &Plan) -> Note {
+    normal(format!(
+        "New revision detected! Restarting analysis for {}",
+        target(plan)
+    ))
+}
+
+/// The first check of a release.
+pub fn analysis_starts(plan: &Plan) -> Note {
+    normal(format!("Starting canary analysis for {}", target(plan)))
+}
+
+/// A step of weight.
+pub fn weight_advanced(plan: &Plan, weight: impl std::fmt::Display) -> Note {
+    normal(format!("Advance {} canary weight {weight}", canary(plan)))
+}
+
+/// A step of iterations.
+pub fn iteration_advanced(plan: &Plan, iteration: i64, of: i64) -> Note {
+    normal(format!(
+        "Advance {} canary iteration {iteration}/{of}",
+        canary(plan)
+    ))
+}
+
+/// A step of weight back to the primary.
+pub fn primary_weight_advanced(plan: &Plan, weight: impl std::fmt::Display) -> Note {
+    normal(format!("Advance {} primary weight {weight}", canary(plan)))
+}
+
+/// Blue/green takes all traffic to the canary.
+pub fn cut_over(mirrored: bool) -> Note {
+    normal(if mirrored {
+        "Stop traffic mirroring and route all traffic to canary"
+    } else {
+        "Routing all traffic to canary"
+    })
+}
+
+/// The promotion begins.
+pub fn copying(plan: &Plan) -> Note {
+    normal(format!(
+        "Copying {} template spec to {}",
+        target(plan),
+        primary(plan)
+    ))
+}
+
+/// Traffic goes back to the promoted primary.
+pub fn routing_to_primary() -> Note {
+    normal("Routing all traffic to primary")
+}
+
+/// The release ended well.
+pub fn promoted(plan: &Plan, skipped: bool) -> Note {
+    if skipped {
+        let text = format!(
+            "Promotion completed! Canary analysis was skipped for {}",
+            target(plan)
+        );
+        return alerting(
+            normal(text),
+            AlertLevel::Info,
+            "Canary analysis was skipped, promotion finished.",
+        );
+    }
+    alerting(
+        normal(format!(
+            "Promotion completed! Scaling down {}",
+            target(plan)
+        )),
+        AlertLevel::Info,
+        "Canary analysis completed successfully, promotion finished.",
+    )
+}
+
+/// Too many checks failed.
+pub fn threshold_reached(plan: &Plan, failed: i64) -> Note {
+    alerting(
+        warning(format!(
+            "Rolling back {} failed checks threshold reached {failed}",
+            canary(plan)
+        )),
+        AlertLevel::Error,
+        format!("Failed checks threshold reached {failed}"),
+    )
+}
+
+/// A side did not become ready in time. Flagger means to say this as well, but never reaches it (Q4).
+pub fn deadline_exceeded(plan: &Plan, why: &str) -> Note {
+    alerting(
+        warning(format!(
+            "Rolling back {} progress deadline exceeded {why}",
+            canary(plan)
+        )),
+        AlertLevel::Error,
+        format!("Progress deadline exceeded {why}"),
+    )
+}
+
+/// A rollback hook asked for it.
+pub fn manual_rollback(plan: &Plan) -> Note {
+    alerting(
+        warning(format!(
+            "Rolling back {} manual webhook invoked",
+            canary(plan)
+        )),
+        AlertLevel::Warn,
+        "Rolling back manual webhook invoked",
+    )
+}
+
+/// The user took the revision back.
+pub fn cancelled(plan: &Plan) -> Note {
+    alerting(
+        warning(format!(
+            "Rolling back {} the target was set back to the promoted revision",
+            canary(plan)
+        )),
+        AlertLevel::Warn,
+        "Release cancelled, the target was set back to the promoted revision",
+    )
+}
+
+/// The canary goes.
+pub fn scaling_down_failed(plan: &Plan) -> Note {
+    warning(format!("Canary failed! Scaling down {}", canary(plan)))
+}
+
+/// The primary did not become ready with the promoted revision.
+pub fn promotion_failed(plan: &Plan, why: &str) -> Note {
+    alerting(
+        warning(format!(
+            "Promotion of {} failed, primary not ready: {why}",
+            target(plan)
+        )),
+        AlertLevel::Error,
+        format!("Promotion failed, primary not ready: {why}"),
+    )
+}
+
+/// The canary lost its pods while it had traffic.
+pub fn canary_lost(plan: &Plan) -> String {
+    format!(
+        "Halt {} advancement canary {} has no ready pod, traffic is back on the primary",
+        canary(plan),
+        target(plan)
+    )
+}
+
+/// A suspended Canary.
+pub fn suspended() -> Note {
+    normal("skipping canary run as object is suspended")
+}
+
+/// The Canary is deleted, and gives back what the user had.
+pub fn terminating(plan: &Plan) -> Note {
+    normal(format!("Terminating canary {}", canary(plan)))
+}
+
+/// It has given it back.
+pub fn terminated(plan: &Plan) -> Note {
+    normal(format!("Terminated canary {}", canary(plan)))
+}
+
+/// A hook said yes.
+pub fn hook_passed(kind: HookKind, name: &str) -> Option<Note> {
+    let text = match kind {
+        HookKind::ConfirmRollout => format!("Confirm-rollout check {name} passed"),
+        HookKind::PreRollout => format!("Pre-rollout check {name} passed"),
+        HookKind::ConfirmTrafficIncrease => format!("Confirm-traffic-increase check {name} passed"),
+        HookKind::ConfirmPromotion => format!("Confirm-promotion check {name} passed"),
+        HookKind::PostRollout => format!("Post-rollout check {name} passed"),
+        HookKind::Rollback => return Some(warning(format!("Rollback check {name} passed"))),
+        HookKind::Rollout | HookKind::Event => return None,
+    };
+    Some(normal(text))
+}
+
+/// A check hook said no.
+pub fn hook_refused(plan: &Plan, kind: HookKind, name: &str, why: &str) -> String {
+    match kind {
+        HookKind::PreRollout => format!(
+            "Halt {} advancement pre-rollout check {name} failed {why}",
+            canary(plan)
+        ),
+        HookKind::PostRollout => format!("Post-rollout hook {name} failed {why}"),
+        HookKind::Rollout
+        | HookKind::ConfirmRollout
+        | HookKind::ConfirmPromotion
+        | HookKind::ConfirmTrafficIncrease
+        | HookKind::Rollback
+        | HookKind::Event => format!(
+            "Halt {} advancement external check {name} failed {why}",
+            canary(plan)
+        ),
+    }
+}
+
+/// A gate is closed: told once, when the wait begins.
+pub fn gate_closed(plan: &Plan, kind: HookKind, name: &str, muted: bool) -> Note {
+    let (of, alert) = match kind {
+        HookKind::ConfirmPromotion => (
+            "promotion approval",
+            "Canary promotion is waiting for approval.",
+        ),
+        HookKind::ConfirmTrafficIncrease => (
+            "traffic increase approval",
+            "Canary traffic increase is waiting for approval.",
+        ),
+        HookKind::ConfirmRollout
+        | HookKind::PreRollout
+        | HookKind::Rollout
+        | HookKind::PostRollout
+        | HookKind::Rollback
+        | HookKind::Event => ("approval", "Canary is waiting for approval."),
+    };
+    let note = warning(format!(
+        "Halt {} advancement waiting for {of} {name}",
+        canary(plan)
+    ));
+    if muted {
+        note
+    } else {
+        alerting(note, AlertLevel::Warn, alert)
+    }
+}
+
+/// A metric is out of its bounds.
+pub fn out_of_bounds(
+    plan: &Plan,
+    check: &MetricCheck,
+    value: f64,
+    bound: f64,
+    above: bool,
+) -> String {
+    let sign = if above { '>' } else { '<' };
+    let head = format!("Halt {} advancement", canary(plan));
+    match check.source {
+        MetricSource::SuccessRate => format!("{head} success rate {value:.2}% {sign} {bound}%"),
+        MetricSource::RequestDuration => {
+            format!(
+                "{head} request duration {} {sign} {}",
+                milliseconds(value),
+                milliseconds(bound)
+            )
+        }
+        MetricSource::Query(_) | MetricSource::Template { .. } => {
+            format!("{head} {} {value:.2} {sign} {bound}", check.name)
+        }
+    }
+}
+
+/// A metric has no values.
+pub fn no_values(plan: &Plan, check: &MetricCheck, why: &str) -> String {
+    match check.source {
+        MetricSource::SuccessRate | MetricSource::RequestDuration => format!(
+            "Halt advancement no values found for {} metric {} probably {} is not receiving traffic: {why}",
+            plan.provider,
+            check.name,
+            target(plan)
+        ),
+        MetricSource::Query(_) => format!(
+            "Halt advancement no values found for metric: {}: {why}",
+            check.name
+        ),
+        MetricSource::Template { .. } => {
+            format!(
+                "Halt advancement no values found for custom metric: {}: {why}",
+                check.name
+            )
+        }
+    }
+}
+
+/// A query gave several series where one number is meant.
+pub fn several_series(check: &MetricCheck, series: &str) -> String {
+    format!(
+        "Metric query failed for {}: it returned several series where one is allowed ({series}); aggregate them in the query",
+        check.name
+    )
+}
+
+/// A query failed.
+pub fn query_failed(check: &MetricCheck, why: &str) -> String {
+    match check.source {
+        MetricSource::SuccessRate | MetricSource::RequestDuration => {
+            format!("Prometheus query failed: {why}")
+        }
+        MetricSource::Query(_) => format!("Prometheus query failed for {}: {why}", check.name),
+        MetricSource::Template { .. } => format!("Metric query failed for {}: {why}", check.name),
+    }
+}
+
+/// Whole milliseconds as Go prints a duration.
+fn milliseconds(value: f64) -> String {
+    let whole = if value.is_finite() {
+        value.trunc().clamp(-9.0e15, 9.0e15)
+    } else {
+        0.0
+    };
+    // A finite number within ±9e15 prints as a whole number that fits an i64.
+    let whole: i64 = format!("{whole:.0}").parse().unwrap_or_default();
+    slipway_api::go::format_duration(chrono::TimeDelta::milliseconds(whole))
+}
