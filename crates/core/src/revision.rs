@@ -12,7 +12,7 @@ mod quantity;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -148,7 +148,7 @@ fn safe_encode(hash: u32) -> String {
 fn canonical(value: &Value, out: &mut String) {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            out.push_str(&value.to_string())
+            out.push_str(&value.to_string());
         }
         Value::Array(items) => {
             out.push('[');
@@ -188,8 +188,7 @@ fn go_json(value: &Value, out: &mut String) {
     for letter in text.chars() {
         match letter {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a String cannot fail.
-                let _: fmt::Result = write!(out, "\\u{:04x}", u32::from(letter));
+                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
             }
             _ => out.push(letter),
         }
