@@ -188,7 +188,7 @@ fn go_json(value: &Value, out: &mut String) {
     for letter in text.chars() {
         match letter {
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                out.push_str(&format!("\\u{:04x}", u32::from(letter)));
+                out.extend(format!("\\u{:04x}", u32::from(letter)).chars());
             }
             _ => out.push(letter),
         }
