@@ -87,7 +87,7 @@ Y
   load pause.tar
 }
 
-load() { ctr --address "$PWD/containerd.sock" --namespace k8s.io images import --all-platforms "$1" >/dev/null; }
+load() { ctr --address "$PWD/containerd.sock" --namespace k8s.io images import "$1" > logs/images.log 2>&1 || { cat logs/images.log >&2; return 1; }; }
 
 start_kubelet() {
   # Without cgroups per quality of service there is no hierarchy to prepare, with control groups of either version.
@@ -100,7 +100,7 @@ tlsCertFile: $PWD/pki/kubelet-server.crt
 tlsPrivateKeyFile: $PWD/pki/kubelet-server.key
 containerRuntimeEndpoint: unix://$PWD/containerd.sock
 cgroupDriver: cgroupfs
-cgroupRoot: /$(cgroup_of "$PWD")
+cgroupRoot: /
 cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false

@@ -10,14 +10,15 @@ source "$here/space.sh"
 kubernetes=1.36.3
 declare -A module=([etcd]=go.etcd.io/etcd/server/v3 [kube]=k8s.io/kubernetes [kwok]=sigs.k8s.io/kwok
   [containerd]=github.com/containerd/containerd/v2 [runc]=github.com/opencontainers/runc [cni]=github.com/containernetworking/plugins
-  [dns]=github.com/coredns/coredns [istio]=istio.io/istio)
+  [dns]=github.com/coredns/coredns [prometheus]=github.com/prometheus/prometheus [istio]=istio.io/istio)
 # Of Istio only the newest module version is served; this is Istio 1.31.
-declare -A version=([etcd]=v3.7.3 [kube]=v$kubernetes [kwok]=v0.8.0 [containerd]=v2.4.2 [runc]=v1.5.2 [cni]=v1.9.1 [dns]=v1.15.0
+declare -A version=([etcd]=v3.7.3 [kube]=v$kubernetes [kwok]=v0.8.0 [containerd]=v2.4.2 [runc]=v1.5.2 [cni]=v1.9.1 [dns]=v1.15.0 [prometheus]=v0.316.0
   [istio]=v0.0.0-20260827124520-eed52ebb66ad)
 # Folders below the module; an empty one (written /) is the module itself.
 declare -A packages=([etcd]=/ [kube]="cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kubelet cmd/kube-proxy cmd/kubectl"
   [kwok]=cmd/kwok [containerd]="cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr" [runc]=/
-  [cni]="plugins/main/bridge plugins/main/loopback plugins/ipam/host-local plugins/meta/portmap" [istio]=pilot/cmd/pilot-discovery)
+  [cni]="plugins/main/bridge plugins/main/loopback plugins/ipam/host-local plugins/meta/portmap" [prometheus]=cmd/prometheus
+  [istio]=pilot/cmd/pilot-discovery)
 envoy=1.40.0
 
 export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
@@ -84,6 +85,9 @@ build_all() {
   for folder in ${packages[$1]}; do build "$1" "$folder" "${folder##*/}"; done
 }
 
+# with_tags TAGS COMMAND...: Go's build tags
+with_tags() { GOFLAGS="$GOFLAGS -tags=$1" "${@:2}"; }
+
 # given PROGRAM: KUBEBUILDER_ASSETS has it
 given() { [[ -x ${KUBEBUILDER_ASSETS:-/nonexistent}/$1 ]]; }
 
@@ -125,13 +129,15 @@ light_tier() {
 }
 
 node_tier() {
-  install_packages iptables nftables conntrack libseccomp-dev pkg-config gcc libc6-dev prometheus
+  install_packages iptables nftables conntrack libseccomp-dev pkg-config gcc libc6-dev
   local program
   for program in kube-scheduler kubelet kube-proxy; do build kube "cmd/$program" $program; done
   build_all containerd
-  CGO_ENABLED=1 GOFLAGS="$GOFLAGS -tags=seccomp" build runc / runc   # partly C, and without seccomp no pod starts
+  CGO_ENABLED=1 with_tags seccomp build runc / runc   # partly C, and without seccomp no pod starts
   build_all cni
   dns_program
+  # Debian's cannot discover pods; of the many ways to discover, this one has the one that is used.
+  with_tags remove_all_sd,enable_kubernetes_sd build_all prometheus
   build_all istio
   envoy_program
 }

@@ -88,11 +88,19 @@ space_down() {
   cgroups_down "$dir"
 }
 
-# Containers' control groups are the one thing that no namespace holds: the node's are all under one name.
-cgroup_of() { echo "slipway-$(basename "$1")"; }
+# Control groups are the one thing that no namespace holds. Those of containers that containerd has not ended itself are known by its
+# state; a group is busy for a moment after its last process has gone.
 cgroups_down() {
-  local group; group=$(cgroup_of "$1")
-  find /sys/fs/cgroup -depth -type d \( -path "*/$group" -o -path "*/$group/*" \) -exec rmdir {} + 2>/dev/null || true
+  local container
+  for container in "$1"/containerd/state/io.containerd.runtime.v2.task/k8s.io/*; do
+    wait_for 10 "the end of the control group of $container" remove_cgroup "$(basename "$container")" || true
+  done
+  find /sys/fs/cgroup -maxdepth 2 -type d -name k8s.io -exec rmdir --ignore-fail-on-non-empty {} +
+}
+remove_cgroup() {
+  local groups
+  mapfile -t groups < <(find /sys/fs/cgroup -depth -type d -path "*/k8s.io/$1*")
+  ((${#groups[@]} == 0)) || rmdir "${groups[@]}"
 }
 
 # in a space, after a failure: what the programs last said

@@ -83,9 +83,9 @@ async fn send(aim: &Arc<Aim>, rate: u32, duration: Duration, records: &mpsc::Sen
     let slots = Arc::new(Semaphore::new(
         usize::try_from(IN_FLIGHT).unwrap_or(usize::MAX),
     ));
+    let end = Instant::now() + duration;
     let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let end = Instant::now() + duration;
     while ticks.tick().await.into_std() < end {
         let (aim, records) = (Arc::clone(aim), records.clone());
         let slot = Arc::clone(&slots).try_acquire_owned();
