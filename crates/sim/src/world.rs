@@ -1,0 +1,396 @@
+//! The world: one value, one seed, one clock.
+
+use crate::clock::{Chance, Clock};
+use crate::faults::Faults;
+use crate::server::admission::Review;
+use crate::server::store::{Object, Write};
+use crate::server::watch::Message;
+use crate::server::{Api, Failure, kinds};
+use crate::service::ClientService;
+use crate::user::User;
+use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// A simulated cluster and everything around it; a handle, cheap to clone.
+///
+/// It lives as long as one handle or one client connection does.
+#[derive(Clone, Debug)]
+pub struct World {
+    inner: Arc<Inner>,
+}
+
+type Observer = Box<dyn FnMut(&World, &Write) + Send>;
+
+/// What the handle and the connections share.
+pub(crate) struct Inner {
+    state: Mutex<State>,
+    clock: Clock,
+    wake: Arc<Notify>,
+    latency: Mutex<Duration>,
+    clients: Mutex<BTreeMap<String, Faults>>,
+    observers: Mutex<Vec<Observer>>,
+    announcements: Mutex<Announcements>,
+    changed: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Announcements {
+    waiting: VecDeque<Write>,
+    is_busy: bool,
+}
+
+/// What changes under one lock: the cluster and those who live in it.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) api: Api,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("clock", &self.clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A test that panicked while it held the lock has failed already; what it left is still consistent between writes.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    pub(crate) fn latency(&self) -> Duration {
+        *lock(&self.latency)
+    }
+
+    /// Changes the state, lets everybody in the cluster hear of it, then tells the observers.
+    pub(crate) fn with<R>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> R) -> R {
+        let (result, writes) = {
+            let mut state = lock(&self.state);
+            let result = change(&mut state);
+            (result, state.settle())
+        };
+        if !writes.is_empty() {
+            self.wake.notify_one();
+            self.announce(writes);
+        }
+        result
+    }
+
+    /// Observers hear of writes in order, also of those that they cause themselves.
+    fn announce(self: &Arc<Self>, writes: Vec<Write>) {
+        {
+            let mut announcements = lock(&self.announcements);
+            announcements.waiting.extend(writes);
+            if announcements.is_busy {
+                return;
+            }
+            announcements.is_busy = true;
+        }
+        let world = World {
+            inner: Arc::clone(self),
+        };
+        loop {
+            let next = {
+                let mut announcements = lock(&self.announcements);
+                let next = announcements.waiting.pop_front();
+                announcements.is_busy = next.is_some();
+                next
+            };
+            let Some(write) = next else {
+                self.changed.send_modify(|count| *count += 1);
+                return;
+            };
+            let mut observers = std::mem::take(&mut *lock(&self.observers));
+            for observer in &mut observers {
+                observer(&world, &write);
+            }
+            let mut place = lock(&self.observers);
+            observers.append(&mut place);
+            *place = observers;
+        }
+    }
+}
+
+impl State {
+    fn settle(&mut self) -> Vec<Write> {
+        self.api.store.drain()
+    }
+}
+
+impl World {
+    /// An empty cluster: the namespaces `default` and `kube-system`, one node, no custom kinds.
+    ///
+    /// Must be called inside of a tokio runtime, and one with a paused clock if time is to be virtual: see [`crate::runtime`].
+    pub fn new(seed: u64) -> Self {
+        let chance = Chance::new(seed);
+        let clock = Clock::start();
+        let inner = Arc::new(Inner {
+            state: Mutex::new(State {
+                api: Api::new(clock, chance.stream(1)),
+            }),
+            clock,
+            wake: Arc::new(Notify::new()),
+            latency: Mutex::new(Duration::ZERO),
+            clients: Mutex::default(),
+            observers: Mutex::default(),
+            announcements: Mutex::default(),
+            changed: watch::Sender::new(0),
+        });
+        let world = Self { inner };
+        world.begin();
+        world
+    }
+
+    fn begin(&self) {
+        let by: Arc<str> = "cluster".into();
+        self.inner.with(|state| {
+            for name in ["default", "kube-system"] {
+                state
+                    .api
+                    .make(kinds::NAMESPACE, json!({"metadata": {"name": name}}), &by);
+            }
+        });
+    }
+
+    pub(crate) fn inner(&self) -> &Arc<Inner> {
+        &self.inner
+    }
+
+    /// The virtual time of day.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.inner.clock.now()
+    }
+
+    /// The clock, for whoever needs the time without the world.
+    pub fn clock(&self) -> Clock {
+        self.inner.clock
+    }
+
+    /// How long every request of a client takes on its way; none at first.
+    pub fn set_latency(&self, latency: Duration) {
+        *lock(&self.inner.latency) = latency;
+    }
+
+    // Clients and their faults.
+
+    /// A new connection for the client of this name: `kube::Client::new(world.client_service("slipway"), "default")`.
+    ///
+    /// A client that was killed by a fault starts again with a new connection; its faults and numbers go on.
+    pub fn client_service(&self, identity: &str) -> ClientService {
+        ClientService::new(Arc::clone(&self.inner), self.faults(identity))
+    }
+
+    /// The faults of the client of this name, which need not exist yet.
+    pub fn faults(&self, identity: &str) -> Faults {
+        lock(&self.inner.clients)
+            .entry(identity.to_owned())
+            .or_insert_with(|| Faults::new(identity))
+            .clone()
+    }
+
+    /// Lets the watches of a client lag: each event comes `delay` later, and only when `behind` newer ones wait behind it.
+    pub fn lag_watches(&self, identity: &str, delay: Duration, behind: usize) {
+        self.faults(identity).set_lag(|lag| {
+            lag.delay = delay;
+            lag.behind = behind;
+        });
+        self.tell_watches(identity, || Message::Poke);
+    }
+
+    /// Gives the watches of a client every event twice, or once again.
+    pub fn repeat_watch_events(&self, identity: &str, is_on: bool) {
+        self.faults(identity).set_lag(|lag| lag.duplicates = is_on);
+        self.tell_watches(identity, || Message::Poke);
+    }
+
+    /// Ends all watches of a client, as a closed connection does.
+    pub fn drop_watches(&self, identity: &str) {
+        self.tell_watches(identity, || Message::End);
+    }
+
+    /// Ends all watches of a client with `410 Gone` and forgets the history, so that it must list again.
+    pub fn expire_watches(&self, identity: &str) {
+        self.inner.with(|state| state.api.compact());
+        self.tell_watches(identity, || Message::Expire);
+    }
+
+    fn tell_watches(&self, identity: &str, message: impl Fn() -> Message) {
+        self.inner.with(|state| {
+            for watch in state
+                .api
+                .store
+                .watches()
+                .filter(|watch| *watch.client == *identity)
+            {
+                watch.tell(message());
+            }
+        });
+    }
+
+    // The cluster.
+
+    /// A person or program that writes under this name and field manager, without faults.
+    pub fn user(&self, name: &str) -> User {
+        User::new(self.clone(), self.faults(name))
+    }
+
+    fn kubectl(&self) -> User {
+        self.user("kubectl")
+    }
+
+    /// [`User::apply`] by `kubectl`.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub fn apply(&self, object: &Value) -> Result<Value, Failure> {
+        self.kubectl().apply(object)
+    }
+
+    /// [`User::patch`] by `kubectl`.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub fn patch(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        patch: &Value,
+    ) -> Result<Value, Failure> {
+        self.kubectl().patch(kind, namespace, name, patch)
+    }
+
+    /// [`User::set_image`] of a Deployment by `kubectl`.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub fn set_image(
+        &self,
+        namespace: &str,
+        deployment: &str,
+        image: &str,
+    ) -> Result<Value, Failure> {
+        self.kubectl()
+            .set_image("deployment", namespace, deployment, image)
+    }
+
+    /// [`User::delete`] by `kubectl`.
+    ///
+    /// # Errors
+    /// Whatever the API server refuses.
+    pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Result<Value, Failure> {
+        self.kubectl().delete(kind, namespace, name)
+    }
+
+    /// An object as it is now; kinds are named as for kubectl (`deployment`, `vs`, `canaries.flagger.app`).
+    pub fn get(&self, kind: &str, namespace: &str, name: &str) -> Option<Arc<Object>> {
+        self.kubectl().get(kind, namespace, name).ok()
+    }
+
+    /// All objects of a kind in a namespace, or everywhere if that is empty; none if the kind does not exist.
+    pub fn list(&self, kind: &str, namespace: &str) -> Vec<Arc<Object>> {
+        self.kubectl().list(kind, namespace).unwrap_or_default()
+    }
+
+    /// Installs a custom kind that is known by name, without a schema: every field is kept.
+    ///
+    /// Known are `canaries`, `metrictemplates` and `alertproviders` of `flagger.app`, `virtualservices` and `destinationrules` of
+    /// `networking.istio.io`, `trafficsplits.split.smi-spec.io` and `httproutes.gateway.networking.k8s.io`. Any other kind, or one of these
+    /// with its schema, is installed by applying its `CustomResourceDefinition`.
+    ///
+    /// Returns whether the name is known.
+    pub fn install(&self, name: &str) -> bool {
+        kinds::definition(name).is_some_and(|definition| self.apply(&definition).is_ok())
+    }
+
+    /// Installs all custom kinds that are known by name.
+    pub fn install_all(&self) {
+        for name in KNOWN {
+            self.install(name);
+        }
+    }
+
+    /// Takes a custom kind away, with all its objects; its paths answer 404 from now on.
+    pub fn uninstall(&self, name: &str) {
+        // Nothing to take away is as good as taken away.
+        drop(self.delete("crd", "", name));
+    }
+
+    /// Lets an admission webhook of this name judge every write; what it returns is why it refuses.
+    pub fn admit(
+        &self,
+        name: &str,
+        judge: impl Fn(&Review<'_>) -> Option<String> + Send + 'static,
+    ) {
+        self.inner
+            .with(|state| state.api.webhooks.add(name, Box::new(judge)));
+    }
+
+    /// Takes an admission webhook away.
+    pub fn stop_admitting(&self, name: &str) {
+        self.inner.with(|state| state.api.webhooks.remove(name));
+    }
+
+    // Looking on.
+
+    /// Calls `observer` after every write, before the writer has its answer.
+    ///
+    /// The world can be asked and changed from inside; it is then the world just after this write (and after all others of the same moment, where
+    /// a controller of the world writes several at once).
+    pub fn on_write(&self, observer: impl FnMut(&World, &Write) + Send + 'static) {
+        lock(&self.inner.observers).push(Box::new(observer));
+    }
+
+    /// Waits until `is_so`, looking again after every write and at most once a second; `false` when `patience` has run out.
+    pub async fn eventually(
+        &self,
+        patience: Duration,
+        mut is_so: impl FnMut(&World) -> bool,
+    ) -> bool {
+        let mut changed = self.inner.changed.subscribe();
+        let end = tokio::time::Instant::now() + patience;
+        loop {
+            changed.mark_unchanged();
+            if is_so(self) {
+                return true;
+            }
+            let now = tokio::time::Instant::now();
+            if now >= end {
+                return false;
+            }
+            let pause = Duration::from_secs(1).min(end - now);
+            tokio::select! {
+                biased;
+                _ = changed.changed() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+}
+
+/// The custom kinds that [`World::install`] knows.
+const KNOWN: [&str; 7] = [
+    "canaries.flagger.app",
+    "metrictemplates.flagger.app",
+    "alertproviders.flagger.app",
+    "virtualservices.networking.istio.io",
+    "destinationrules.networking.istio.io",
+    "trafficsplits.split.smi-spec.io",
+    "httproutes.gateway.networking.k8s.io",
+];
