@@ -1,0 +1,115 @@
+//! The `Router` seam and a codec a traffic backend; no I/O.
+//!
+//! ```text
+//!             needs ──► the shell reads ──► seen
+//!  Blueprint ┐                               │
+//!  Routes    ┴────────────────► render ◄─────┤──► writes (server-side apply)
+//!                                  read ◄────┤──► Routes
+//!                               restore ◄────┘──► writes (what the user had)
+//! ```
+//!
+//! A backend is one file, one line in [`backend`] and one folder of golden cases; it passes `tests/laws.rs` without being mentioned there.
+//!
+//! The invariant of this crate: **a backend writes the fields that it owns and nothing else, and the weights of a route, which sum
+//! to 100, change in one write.** What stands in an object already never decides a weight: rendering goes by what is wanted.
+
+mod istio;
+mod kubernetes;
+mod linkerd;
+mod ownership;
+mod problem;
+mod share;
+
+use slipway_api::Canary;
+use slipway_core::blueprint::Blueprint;
+use slipway_core::object::{Key, Kind, Objects, Write};
+use slipway_core::plan::{Plan, Problem, Provider};
+use slipway_core::weight::Routes;
+
+pub use ownership::{ORIGINAL_METADATA, ORIGINAL_SPEC};
+
+/// A traffic router: from a wish to routing objects and back.
+pub trait Router: Send + Sync {
+    /// The kinds whose absence from the cluster makes the provider unavailable.
+    fn kinds(&self, plan: &Plan) -> Vec<Kind>;
+
+    /// What of a spec this backend cannot carry out. Asked when a plan is about to be put in force, so that nothing of a release is begun
+    /// that could not be ended; empty: nothing stands against it.
+    fn check(&self, plan: &Plan, canary: &Canary) -> Vec<Problem>;
+
+    /// The objects to read: asked again with what was found until it names nothing new.
+    fn needs(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Vec<Key>;
+
+    /// The writes that make the routes as wanted, both sides of a route in a single one (P1). `seen` holds what [`Router::needs`] named.
+    ///
+    /// **Shape**: empty means that this backend has nothing to write for these routes, never that it does not know.
+    ///
+    /// # Errors
+    /// What keeps exactly these routes from being made. All traffic on the primary ([`Routes::PRIMARY`]) is rendered whatever
+    /// [`Router::check`] objects to: a rollback must not depend on a spec that was broken meanwhile. It may fail only where an object that
+    /// must be read first is missing or unreadable.
+    fn render(
+        &self,
+        blueprint: &Blueprint<'_>,
+        seen: &Objects,
+        want: Routes,
+    ) -> Result<Vec<Write>, Problem>;
+
+    /// What the routing objects say now. `None`: they do not exist, or do not lead to the canary yet.
+    ///
+    /// # Errors
+    /// An object that contradicts itself, such as weights that are all 0. Rendering mends it, so this need not stop a release.
+    fn read(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Option<Routes>, Problem>;
+
+    /// The writes that give back what the user had, from any history: objects that were taken over become what they were, objects that
+    /// were created for the release go. What does not exist needs no write.
+    ///
+    /// # Errors
+    /// A record of what the user had that cannot be read.
+    fn restore(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem>;
+}
+
+/// A provider that is known, but that this build has no backend for: nothing of it is touched (A12).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("provider {provider} has no backend in this build, it must be one of {SUPPORTED}")]
+pub struct Unsupported {
+    /// The provider.
+    pub provider: Provider,
+}
+
+/// The providers that have a backend, for messages.
+const SUPPORTED: &str = "kubernetes, istio, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3";
+
+/// The backend of a provider.
+///
+/// # Errors
+/// [`Unsupported`]; no provider ever falls back to the backend of another.
+///
+/// **Source**: dossier 02 A.2. **Differs from Flagger**, where whatever is not known is Istio.
+pub fn backend(provider: &Provider) -> Result<&'static dyn Router, Unsupported> {
+    match provider {
+        Provider::Kubernetes => Ok(&kubernetes::Kubernetes),
+        Provider::Istio => Ok(&istio::Istio),
+        Provider::Linkerd => Ok(&linkerd::V1ALPHA1),
+        Provider::Smi { version, .. } => Ok(linkerd::of(*version)),
+        Provider::GatewayApiV1
+        | Provider::GatewayApiV1Beta1
+        | Provider::AppMesh
+        | Provider::AppMeshV1Beta2
+        | Provider::Contour
+        | Provider::Gloo
+        | Provider::Nginx
+        | Provider::Skipper
+        | Provider::Traefik
+        | Provider::Apisix
+        | Provider::Kuma
+        | Provider::Knative => Err(Unsupported {
+            provider: provider.clone(),
+        }),
+    }
+}
+
+/// The object of that key, unless it does not exist.
+fn found<'a>(seen: &'a Objects, key: &Key) -> Option<&'a serde_json::Value> {
+    seen.get(key).map(AsRef::as_ref)
+}

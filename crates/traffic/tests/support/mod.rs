@@ -1,0 +1,101 @@
+//! A release to render for, and a small cluster to write to.
+
+pub(crate) mod cluster;
+
+use serde_json::Value;
+use slipway_api::Canary;
+use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
+use slipway_core::object::Objects;
+use slipway_core::plan::{Defaults, Plan, Problem};
+use slipway_core::weight::Routes;
+use slipway_traffic::{Router, backend};
+
+use cluster::Cluster;
+
+/// All that a blueprint borrows.
+#[derive(Debug)]
+pub(crate) struct Release {
+    canary: Canary,
+    plan: Plan,
+    selector: PodSelector,
+    ports: Vec<ExtraPort>,
+    pub(crate) settings: CodecSettings,
+}
+
+impl Release {
+    /// The release of a manifest.
+    pub(crate) fn of(manifest: Value) -> Result<Self, String> {
+        let canary: Canary = serde_json::from_value(manifest).map_err(|error| error.to_string())?;
+        let plan = Plan::parse(&canary, &Defaults::default())
+            .map_err(|problems| format!("{problems:?}"))?;
+        let selector = PodSelector {
+            label: "app".into(),
+            value: plan.target.name.clone(),
+        };
+        let settings = CodecSettings::default();
+        Ok(Self {
+            canary,
+            plan,
+            selector,
+            ports: Vec::new(),
+            settings,
+        })
+    }
+
+    pub(crate) fn blueprint(&self) -> Blueprint<'_> {
+        let Self {
+            canary,
+            plan,
+            selector,
+            ports,
+            settings,
+        } = self;
+        Blueprint {
+            plan,
+            canary,
+            selector,
+            ports,
+            settings,
+        }
+    }
+
+    pub(crate) fn router(&self) -> &'static dyn Router {
+        backend(&self.plan.provider).unwrap()
+    }
+
+    /// What the backend asks for, as the shell reads it: again until it names nothing new.
+    pub(crate) fn seen(&self, cluster: &Cluster) -> Objects {
+        let mut seen = Objects::new();
+        loop {
+            let needs = self.router().needs(&self.blueprint(), &seen);
+            let more: Objects = needs
+                .into_iter()
+                .filter(|key| !seen.contains_key(key))
+                .filter_map(|key| Some((key.clone(), cluster.get(&key)?)))
+                .collect();
+            if more.is_empty() {
+                return seen;
+            }
+            seen.extend(more);
+        }
+    }
+
+    /// Renders and writes.
+    pub(crate) fn route(&self, cluster: &mut Cluster, want: Routes) -> Result<(), Problem> {
+        let seen = self.seen(cluster);
+        let writes = self.router().render(&self.blueprint(), &seen, want)?;
+        cluster.write_all(writes);
+        Ok(())
+    }
+
+    pub(crate) fn read(&self, cluster: &Cluster) -> Result<Option<Routes>, Problem> {
+        self.router().read(&self.blueprint(), &self.seen(cluster))
+    }
+
+    pub(crate) fn restore(&self, cluster: &mut Cluster) -> Result<(), Problem> {
+        let seen = self.seen(cluster);
+        let writes = self.router().restore(&self.blueprint(), &seen)?;
+        cluster.write_all(writes);
+        Ok(())
+    }
+}
