@@ -33,8 +33,8 @@ pub trait Router: Send + Sync {
     /// The kinds whose absence from the cluster makes the provider unavailable.
     fn kinds(&self, plan: &Plan) -> Vec<Kind>;
 
-    /// What of a spec this backend cannot carry out. Asked when a plan is about to be put in force, so that nothing of a release is begun
-    /// that could not be ended; empty: nothing stands against it.
+    /// What of a spec this backend cannot carry out; empty: nothing stands against it. Asked before a plan is put in force, so that no release
+    /// is begun that could not be ended.
     fn check(&self, plan: &Plan, canary: &Canary) -> Vec<Problem>;
 
     /// The objects to read: asked again with what was found until it names nothing new.
@@ -112,4 +112,32 @@ pub fn backend(provider: &Provider) -> Result<&'static dyn Router, Unsupported> 
 /// The object of that key, unless it does not exist.
 fn found<'a>(seen: &'a Objects, key: &Key) -> Option<&'a serde_json::Value> {
     seen.get(key).map(AsRef::as_ref)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_provider_that_the_message_names_has_a_backend() {
+        for name in SUPPORTED.split(", ") {
+            let provider = Provider::parse("spec.provider", name).unwrap();
+            assert!(backend(&provider).is_ok(), "{name}");
+            assert_eq!(provider.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn a_known_provider_without_a_backend_is_refused_and_the_choices_are_named() {
+        for provider in [Provider::Nginx, Provider::Kuma, Provider::AppMeshV1Beta2] {
+            let Err(error) = backend(&provider) else {
+                panic!("{provider} has a backend now")
+            };
+            let text = error.to_string();
+            assert!(
+                text.contains(&provider.to_string()) && text.contains(SUPPORTED),
+                "{text}"
+            );
+        }
+    }
 }

@@ -197,20 +197,20 @@ impl<'a> Claim<'a> {
                 // What cannot be read is kept for whoever can mend it.
                 record.map_or_else(
                     |_| kept.map(str::to_owned),
-                    |record| Some(self.with_what_we_overwrite(&record).to_string()),
+                    |record| Some(self.with_what_stands_in(&record, self.live).to_string()),
                 )
             }
         }
     }
 
     /// The record with what stands, before this very write, in the keys that are new in it.
-    fn with_what_we_overwrite(&self, record: &Value) -> Value {
+    fn with_what_stands_in(&self, record: &Value, live: Option<&Value>) -> Value {
         let Metadata {
             labels,
             annotations,
         } = &self.metadata;
         let section = |name: &str, ours: &BTreeMap<String, String>| {
-            let theirs = self.live.and_then(|live| live.get("metadata")?.get(name));
+            let theirs = live.and_then(|live| live.get("metadata")?.get(name));
             let mut before = record
                 .get(name)
                 .and_then(Value::as_object)
@@ -281,26 +281,30 @@ impl<'a> Claim<'a> {
     }
 
     fn put_metadata_back(&self, object: &mut Value) -> Result<(), Problem> {
-        let mut record = self.recorded(ORIGINAL_METADATA)?.unwrap_or_default();
+        let record = match self.recorded(ORIGINAL_METADATA)? {
+            Some(record) => record,
+            None => self.record_of_flagger(),
+        };
         let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else {
             return Ok(());
         };
-        let Metadata {
-            labels,
-            annotations,
-        } = &self.metadata;
-        for (name, ours) in [("labels", labels), ("annotations", annotations)] {
-            let before = record.get_mut(name).map(Value::take).unwrap_or_default();
-            let values = metadata.entry(name).or_insert_with(|| json!({}));
+        for section in ["labels", "annotations"] {
+            let before = record.get(section).and_then(Value::as_object);
+            let values = metadata.entry(section).or_insert_with(|| json!({}));
             let Some(values) = values.as_object_mut() else {
                 continue;
             };
-            put_section_back(values, before.as_object(), ours);
+            put_section_back(values, before);
             if values.is_empty() {
-                metadata.remove(name);
+                metadata.remove(section);
             }
         }
         Ok(())
+    }
+
+    /// Flagger, which takes over without a record, sets what we would set.
+    fn record_of_flagger(&self) -> Value {
+        self.with_what_stands_in(&json!({}), None)
     }
 
     fn recorded(&self, key: &str) -> Result<Option<Value>, Problem> {
@@ -330,20 +334,17 @@ fn put_back(spec: &mut Value, original: &Value, fields: &[&str]) {
     }
 }
 
-/// Gives the keys of one section back that are ours now, and those that were ours once and are nobody's now.
-fn put_section_back(
-    values: &mut Map<String, Value>,
-    before: Option<&Map<String, Value>>,
-    ours: &BTreeMap<String, String>,
-) {
-    let records = [ORIGINAL_SPEC, ORIGINAL_METADATA];
-    values.retain(|key, _| !ours.contains_key(key) && !records.contains(&key.as_str()));
-    for (key, value) in before
-        .into_iter()
-        .flatten()
-        .filter(|(_, value)| !value.is_null())
-    {
-        values.entry(key.clone()).or_insert_with(|| value.clone());
+/// Gives the keys of one section back, and takes our records out of it.
+fn put_section_back(values: &mut Map<String, Value>, before: Option<&Map<String, Value>>) {
+    for record in [ORIGINAL_SPEC, ORIGINAL_METADATA] {
+        values.remove(record);
+    }
+    for (key, value) in before.into_iter().flatten() {
+        if value.is_null() {
+            values.remove(key);
+        } else {
+            values.insert(key.clone(), value.clone());
+        }
     }
 }
 

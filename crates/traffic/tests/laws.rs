@@ -7,6 +7,8 @@
 
 mod support;
 
+use std::fmt;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
@@ -163,11 +165,31 @@ proptest! {
 }
 
 /// A Canary, and what is there already.
-#[derive(Debug)]
 struct Given {
     release: Release,
     cluster: Cluster,
     provider: &'static str,
+}
+
+/// The two manifests, not all that was made of them.
+impl fmt::Debug for Given {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            release,
+            cluster,
+            provider,
+        } = self;
+        let spec = serde_json::to_string(&release.blueprint().canary.spec).unwrap();
+        writeln!(
+            formatter,
+            "{provider}, own_routes {}: {spec}",
+            release.settings.own_routes
+        )?;
+        cluster
+            .objects()
+            .iter()
+            .try_for_each(|(key, object)| writeln!(formatter, "{key}: {object}"))
+    }
 }
 
 fn given() -> impl Strategy<Value = Given> {

@@ -367,3 +367,38 @@ fn narrowed(service: &Value, selected: &Value) -> Value {
     }
     Value::Object(entry)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_ours_by_its_short_name_and_by_every_longer_one() {
+        let names = Names {
+            apex: "app".into(),
+            ..Names::default()
+        };
+        let sides = Sides {
+            names: &names,
+            namespace: "test",
+            port: None,
+        };
+        let rows = [
+            ("app", true),
+            ("app.test", true),
+            ("app.test.svc", true),
+            ("app.test.svc.cluster.local", true),
+            ("app.test.svc.corp.example", true),
+            ("application", false),
+            ("app-primary", false),
+            ("app.other", false),
+            ("app.test.example.com", false),
+            ("app.testing", false),
+            ("web.app", false),
+            ("*", false),
+        ];
+        for (host, expected) in rows {
+            assert_eq!(sides.is_apex(host), expected, "{host}");
+        }
+    }
+}
