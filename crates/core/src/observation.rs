@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
 
 use crate::decision::Question;
 use crate::plan::Problem;
+use crate::revision;
 use crate::weight::Routes;
 
 /// Everything that [`decide`](crate::decide()) may know about the world.
@@ -164,13 +164,10 @@ impl Observation {
         if self.configs.unknown || !self.configs.missing.is_empty() {
             return None;
         }
-        if self.configs.digest.is_empty() {
-            return Some(target.revision.clone());
-        }
-        let digest = Sha256::digest(format!("{}+{}", target.revision, self.configs.digest));
-        Some(digest.iter().fold(String::with_capacity(64), |text, byte| {
-            text + &format!("{byte:02x}")
-        }))
+        Some(revision::with_configs(
+            &target.revision,
+            &self.configs.digest,
+        ))
     }
 
     /// The newest answer to the question about the same thing, whatever its round.

@@ -1,0 +1,195 @@
+//! The watches of our own kinds: Canaries, which are woken by them, and the templates and providers that Canaries name.
+
+use std::collections::HashSet;
+
+use futures::StreamExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::reflector::store::Writer;
+use kube::runtime::reflector::{Store as Reflected, store};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_kind};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+use slipway_api::{AlertProvider, Canary, MetricTemplate, names};
+use tracing::{debug, warn};
+
+use crate::memory::Memory;
+use crate::observe::store::CanaryKey;
+use crate::observe::targets::Targets;
+use crate::observe::watches::Watches;
+use crate::record::metrics::{Metrics, ReleaseLabels};
+use crate::server::ReadyPart;
+
+/// The reflected objects of our own kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Watched {
+    pub(crate) canaries: Reflected<DeserializeGuard<Canary>>,
+    pub(crate) templates: Reflected<DeserializeGuard<MetricTemplate>>,
+    pub(crate) alert_providers: Reflected<DeserializeGuard<AlertProvider>>,
+}
+
+/// Begins the watches of our own kinds.
+pub(crate) fn watch(
+    client: &Client,
+    namespaces: &[String],
+    watches: &Watches,
+    targets: &Targets,
+    memory: &Memory,
+    metrics: &Metrics,
+    listed: ReadyPart,
+) -> Watched {
+    let (canaries, writer) = store();
+    let keeper = Keeper {
+        watches: watches.clone(),
+        targets: targets.clone(),
+        memory: memory.clone(),
+        metrics: metrics.clone(),
+        listed,
+        naming: HashSet::new(),
+    };
+    tokio::spawn(keep_canaries(keeper, client.clone(), namespaces.to_vec(), writer));
+    Watched {
+        canaries,
+        templates: reflect(client, namespaces, watches, targets),
+        alert_providers: reflect(client, namespaces, watches, targets),
+    }
+}
+
+/// The Canary of an object that may not have decoded.
+pub(crate) fn key_of(canary: &DeserializeGuard<Canary>) -> CanaryKey {
+    let metadata = canary.meta();
+    CanaryKey {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// One stream over every namespace that is ours. With several, their lists follow each other into one store.
+fn events<K>(client: &Client, namespaces: &[String]) -> futures::stream::BoxStream<'static, watcher::Result<Event<DeserializeGuard<K>>>>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    let one = |api: Api<DeserializeGuard<K>>| watch_kind(api, watcher::Config::default()).default_backoff().boxed();
+    if namespaces.is_empty() {
+        return one(Api::all(client.clone()));
+    }
+    let each = namespaces.iter().map(|namespace| one(Api::namespaced(client.clone(), namespace)));
+    crate::merge::merged(each.collect()).boxed()
+}
+
+/// Reflects a kind that Canaries name; a change of it wakes all of them, since any may name it.
+fn reflect<K>(client: &Client, namespaces: &[String], watches: &Watches, targets: &Targets) -> Reflected<DeserializeGuard<K>>
+where
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+{
+    let (reader, mut writer) = store();
+    let mut events = events::<K>(client, namespaces);
+    let (watches, targets) = (watches.clone(), targets.clone());
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(event) => {
+                    let changes = !matches!(event, Event::Init | Event::InitApply(_));
+                    writer.apply_watcher_event(&event);
+                    if changes {
+                        watches.wake(targets.all());
+                    }
+                }
+                Err(error) => debug!(kind = %K::kind(&()), %error, "watch is begun again"),
+            }
+        }
+    });
+    reader
+}
+
+/// What follows from the coming and going of Canaries.
+struct Keeper {
+    watches: Watches,
+    targets: Targets,
+    memory: Memory,
+    metrics: Metrics,
+    listed: ReadyPart,
+    /// The Canaries that the list under way has named.
+    naming: HashSet<CanaryKey>,
+}
+
+async fn keep_canaries(
+    mut keeper: Keeper,
+    client: Client,
+    namespaces: Vec<String>,
+    mut writer: Writer<DeserializeGuard<Canary>>,
+) {
+    let mut events = events::<Canary>(&client, &namespaces);
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(event) => {
+                let event = slim(event);
+                writer.apply_watcher_event(&event);
+                keeper.take(event);
+            }
+            Err(error) => warn!(%error, "the watch of Canaries is begun again"),
+        }
+    }
+}
+
+/// Drops managedFields, which are a third of an object, unless Flagger stands among them: then they are needed to adopt it.
+fn slim(event: Event<DeserializeGuard<Canary>>) -> Event<DeserializeGuard<Canary>> {
+    let slim = |mut canary: DeserializeGuard<Canary>| {
+        let managers = canary.meta().managed_fields.as_deref().unwrap_or_default();
+        let is_flaggers = managers.iter().any(|entry| entry.manager.as_deref() == Some(names::FLAGGER_FIELD_MANAGER));
+        if !is_flaggers {
+            canary.meta_mut().managed_fields = None;
+        }
+        canary
+    };
+    match event {
+        Event::Apply(canary) => Event::Apply(slim(canary)),
+        Event::InitApply(canary) => Event::InitApply(slim(canary)),
+        Event::Delete(_) | Event::Init | Event::InitDone => event,
+    }
+}
+
+impl Keeper {
+    fn take(&mut self, event: Event<DeserializeGuard<Canary>>) {
+        match event {
+            Event::Init => self.naming.clear(),
+            Event::InitApply(canary) => {
+                self.naming.insert(key_of(&canary));
+                self.note(&canary);
+            }
+            Event::Apply(canary) => self.note(&canary),
+            Event::Delete(canary) => self.forget(&key_of(&canary)),
+            Event::InitDone => {
+                let named = std::mem::take(&mut self.naming);
+                for lost in self.targets.all().into_iter().filter(|known| !named.contains(known)).collect::<Vec<_>>() {
+                    self.forget(&lost);
+                }
+                self.listed.ready();
+            }
+        }
+    }
+
+    fn note(&self, canary: &DeserializeGuard<Canary>) {
+        let mut woken = vec![key_of(canary)];
+        if let Ok(canary) = &canary.0 {
+            woken.extend(self.targets.note(canary));
+        }
+        self.watches.wake(woken);
+        self.count(&canary.meta().namespace.clone().unwrap_or_default());
+    }
+
+    fn forget(&self, key: &CanaryKey) {
+        if let Some(target) = self.targets.target_of(key) {
+            self.metrics.forget(&ReleaseLabels::new(&key.namespace, &target));
+        }
+        let woken = self.targets.forget(key);
+        self.memory.forget(key);
+        self.watches.forget(key);
+        self.watches.wake(woken);
+        self.count(&key.namespace);
+    }
+
+    fn count(&self, namespace: &str) {
+        self.metrics.canaries(namespace, self.targets.count(namespace));
+    }
+}

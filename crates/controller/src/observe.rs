@@ -1,0 +1,331 @@
+//! What the world looks like now, from what the watches have seen: no request at rest.
+
+pub(crate) mod configs;
+pub(crate) mod endpoints;
+mod obstacles;
+pub(crate) mod store;
+pub(crate) mod targets;
+pub(crate) mod watches;
+
+use std::sync::Arc;
+
+use kube::api::ListParams;
+use serde_json::Value;
+use slipway_api::{Canary, Phase};
+use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
+use slipway_core::object::{Key, Kind, Objects, kinds};
+use slipway_core::observation::{Configs, Observation, Obstacle, SideCounts, Workload};
+use slipway_core::plan::Plan;
+use slipway_traffic::Router;
+use slipway_workloads::configs::TrackedConfig;
+use slipway_workloads::{Scaler, Target, record};
+
+use crate::error::{ApiError, Class};
+use crate::shell::Shell;
+use configs::Config;
+use store::{CanaryKey, Sync};
+use watches::{ENDPOINT_SLICE, lock};
+
+/// Why the world could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObserveError {
+    /// A request failed.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl ObserveError {
+    /// What is to be done about it.
+    pub(crate) fn class(&self) -> Class {
+        match self {
+            Self::Api(error) => error.class(),
+        }
+    }
+}
+
+/// The codecs of one plan.
+#[derive(Clone, Copy)]
+pub(crate) struct Codecs {
+    pub(crate) router: &'static dyn Router,
+    pub(crate) target: &'static dyn Target,
+    pub(crate) scaler: Option<&'static dyn Scaler>,
+}
+
+/// The world around one release: what is judged, and the objects that effects are made from.
+pub(crate) struct View {
+    pub(crate) observation: Observation,
+    /// `None`: this build has no codec for the plan; an obstacle says so.
+    pub(crate) codecs: Option<Codecs>,
+    pub(crate) target: Option<Value>,
+    pub(crate) primary: Option<Value>,
+    pub(crate) selector: Option<PodSelector>,
+    pub(crate) ports: Vec<ExtraPort>,
+    pub(crate) tracked: Vec<TrackedConfig>,
+    /// Services, routing objects, scalers.
+    pub(crate) objects: Objects,
+    /// The record of what was promoted last, looked up when the primary is lost.
+    pub(crate) record: Option<Value>,
+}
+
+impl Shell {
+    /// The world around one release; `None` while the first lists of its kinds have not come.
+    pub(crate) async fn observe(
+        &self,
+        key: &CanaryKey,
+        plan: &Plan,
+        canary: &Canary,
+    ) -> Result<Option<View>, ObserveError> {
+        let codecs = obstacles::codecs(plan);
+        let mut found: Vec<Obstacle> = Vec::new();
+        let kinds = self.kinds_of(plan, codecs.as_ref().ok());
+        for (kind, of_provider) in kinds {
+            match self.watches.ensure(kind, &key.namespace, key) {
+                Sync::Done => {}
+                Sync::Coming => return Ok(None),
+                Sync::Unavailable(why) => found.push(obstacles::unavailable(plan, kind, of_provider, &why)),
+            }
+        }
+        let mut view = View::empty(plan);
+        match codecs {
+            Err(obstacle) => found.push(obstacle),
+            Ok(codecs) => {
+                view.codecs = Some(codecs);
+                if found.is_empty() {
+                    self.look_around(key, plan, canary, codecs, &mut view, &mut found).await?;
+                }
+            }
+        }
+        found.extend(self.other_obstacles(key, plan));
+        view.observation.obstacles = found;
+        self.note_canary(key, canary, &mut view.observation);
+        Ok(Some(view))
+    }
+
+    /// The kinds that a plan needs, each with whether its provider asks for it.
+    fn kinds_of(&self, plan: &Plan, codecs: Option<&Codecs>) -> Vec<(Kind, bool)> {
+        let mut kinds = vec![(kinds::DEPLOYMENT, false), (kinds::SERVICE, false), (ENDPOINT_SLICE, false)];
+        if self.tracks_configs {
+            kinds.extend([(kinds::CONFIG_MAP, false), (kinds::SECRET, false)]);
+        }
+        if let Some(codecs) = codecs {
+            kinds.extend(codecs.scaler.map(|scaler| (scaler.kind(), false)));
+            kinds.extend(codecs.router.kinds(plan).into_iter().map(|kind| (kind, true)));
+        }
+        kinds
+    }
+
+    async fn look_around(
+        &self,
+        key: &CanaryKey,
+        plan: &Plan,
+        canary: &Canary,
+        codecs: Codecs,
+        view: &mut View,
+        found: &mut Vec<Obstacle>,
+    ) -> Result<(), ObserveError> {
+        let namespace = &key.namespace;
+        let target = self.get(&codecs.target.kind().named(namespace, &plan.target.name), key);
+        let primary = self.get(&codecs.target.kind().named(namespace, &plan.names.primary), key);
+        view.observation.target = target.as_ref().and_then(|(_, workload)| workload.clone());
+        view.observation.primary = primary.as_ref().and_then(|(_, workload)| workload.clone());
+        view.target = target.map(|(object, _)| object);
+        view.primary = primary.map(|(object, _)| object);
+        self.select(plan, canary, codecs, view, found);
+        if let Some(target) = view.target.clone() {
+            self.look_at_configs(key, codecs.target, &target, view, found).await;
+        } else if !view.observation.deleting {
+            found.push(obstacles::missing_target(plan));
+        }
+        let mut endpoints = lock(&self.watches.endpoints);
+        view.observation.endpoints = SideCounts {
+            primary: endpoints.ready(namespace, &plan.names.primary_service, key),
+            canary: endpoints.ready(namespace, &plan.names.canary_service, key),
+        };
+        drop(endpoints);
+        self.look_at_objects(key, plan, canary, codecs, view, found);
+        if view.primary.is_none() && has_begun(canary) {
+            self.look_up_record(plan, canary, view).await?;
+        }
+        Ok(())
+    }
+
+    fn get(&self, object: &Key, canary: &CanaryKey) -> Option<(Value, Option<Workload>)> {
+        let stored = lock(&self.watches.store).get(object, canary)?;
+        Some((stored.value(), stored.workload().cloned()))
+    }
+
+    /// How the pods are told apart: from the target, or from the primary where the target is gone.
+    fn select(&self, plan: &Plan, canary: &Canary, codecs: Codecs, view: &mut View, found: &mut Vec<Obstacle>) {
+        if let Some(target) = &view.target {
+            match codecs.target.selector(target, &self.codecs) {
+                Ok(selector) => view.selector = Some(selector),
+                Err(problem) => found.push(obstacles::invalid(problem)),
+            }
+            view.ports = codecs.target.extra_ports(target, &canary.spec.service);
+        } else if let Some(primary) = &view.primary
+            && let Ok(of_primary) = codecs.target.selector(primary, &self.codecs)
+            && let Some(value) = of_primary.value.strip_suffix("-primary")
+        {
+            view.selector = Some(PodSelector { label: of_primary.label, value: value.to_owned() });
+            view.ports = codecs.target.extra_ports(primary, &canary.spec.service);
+        }
+        found.extend(codecs.router.check(plan, canary).into_iter().map(obstacles::invalid));
+    }
+
+    /// The tracked configs: from their checksums, or read anew where they changed.
+    async fn look_at_configs(
+        &self,
+        key: &CanaryKey,
+        target: &dyn Target,
+        object: &Value,
+        view: &mut View,
+        found: &mut Vec<Obstacle>,
+    ) {
+        if !self.tracks_configs {
+            return;
+        }
+        let mut configs = Configs::default();
+        for reference in target.config_references(object) {
+            let config = reference.key(&key.namespace);
+            let known = lock(&self.watches.configs).get(&config, key);
+            match known {
+                Config::Known(tracked) => view.tracked.extend(tracked),
+                Config::Absent if reference.optional => {}
+                Config::Absent => {
+                    found.push(obstacles::missing_config(object, &config));
+                    configs.missing.push(config.to_string());
+                }
+                Config::Changed => match self.read_config(&reference, &config).await {
+                    Some(tracked) => view.tracked.extend(tracked),
+                    None => configs.unknown = true,
+                },
+            }
+        }
+        configs.digest = slipway_workloads::configs::digest(&view.tracked);
+        configs.flagger = Some(slipway_workloads::configs::flagger_checksums(&view.tracked));
+        view.observation.configs = configs;
+    }
+
+    /// Reads a config once, for its checksum; `None` when it cannot be read now (only "does not exist" means that: FC-084).
+    async fn read_config(
+        &self,
+        reference: &slipway_workloads::ConfigReference,
+        config: &Key,
+    ) -> Option<Option<TrackedConfig>> {
+        let object = match self.api(config).get(&config.name).await {
+            Ok(object) => object,
+            Err(error) => {
+                tracing::warn!(object = %config, %error, "config cannot be read, nothing is decided by it");
+                return None;
+            }
+        };
+        let version = object.metadata.resource_version.clone().unwrap_or_default();
+        let tracked = slipway_workloads::configs::track(reference, &serde_json::to_value(object).ok()?);
+        lock(&self.watches.configs).learn(config, version, tracked.clone());
+        Some(tracked)
+    }
+
+    /// Services, scalers and routing objects, and what the routes say.
+    fn look_at_objects(
+        &self,
+        key: &CanaryKey,
+        plan: &Plan,
+        canary: &Canary,
+        codecs: Codecs,
+        view: &mut View,
+        found: &mut Vec<Obstacle>,
+    ) {
+        let Some(selector) = view.selector.clone() else { return };
+        let ports = view.ports.clone();
+        let blueprint = Blueprint { plan, canary, selector: &selector, ports: &ports, settings: &self.codecs };
+        let mut wanted = slipway_workloads::service_keys(&blueprint);
+        if let (Some(scaler), Some(autoscaler)) = (codecs.scaler, &plan.autoscaler) {
+            let named = |name: &str| scaler.kind().named(&key.namespace, name);
+            wanted.extend([named(&autoscaler.name), named(&slipway_api::names::primary_name(&autoscaler.name))]);
+        }
+        self.gather(key, wanted, &mut view.objects);
+        // Asked again with what was found, until it names nothing new; no backend needs more than a few rounds.
+        for _ in 0..8 {
+            let needed = codecs.router.needs(&blueprint, &view.objects);
+            let before = view.objects.len();
+            self.gather(key, needed, &mut view.objects);
+            if view.objects.len() == before {
+                break;
+            }
+        }
+        if let Some(obstacle) = obstacles::missing_scaler(plan, codecs.scaler, &view.objects) {
+            found.push(obstacle);
+        }
+        view.observation.routes = codecs.router.read(&blueprint, &view.objects).ok().flatten();
+        if let (Some(target), Some(primary)) = (&view.target, &view.primary)
+            && is_compared(canary)
+        {
+            view.observation.same_revision = Some(codecs.target.same_revision(&blueprint, target, primary));
+        }
+    }
+
+    fn gather(&self, key: &CanaryKey, wanted: Vec<Key>, objects: &mut Objects) {
+        for wanted in wanted {
+            if let Some((object, _)) = self.get(&wanted, key) {
+                objects.insert(wanted, Arc::new(object));
+            }
+        }
+    }
+
+    /// The record of what was promoted last, from the API server: only a lost primary asks for it.
+    async fn look_up_record(&self, plan: &Plan, canary: &Canary, view: &mut View) -> Result<(), ObserveError> {
+        let records = self.records(&plan.canary.namespace).await?;
+        let selector = view.selector.clone().unwrap_or_default();
+        let blueprint =
+            Blueprint { plan, canary, selector: &selector, ports: &view.ports, settings: &self.codecs };
+        let seen: Vec<&Value> = records.iter().collect();
+        let newest = record::newest(&blueprint, &seen).cloned();
+        view.observation.recorded_revision =
+            newest.as_ref().and_then(record::recorded_revision).map(str::to_owned);
+        view.record = newest;
+        Ok(())
+    }
+
+    /// The records of every Canary of a namespace.
+    pub(crate) async fn records(&self, namespace: &str) -> Result<Vec<Value>, ApiError> {
+        let any = kinds::CONTROLLER_REVISION.named(namespace, "");
+        let params = ListParams::default().labels(&format!("{}={}", record::LABEL.0, record::LABEL.1));
+        let list = self.api(&any).list(&params).await;
+        let list = list.map_err(|error| ApiError::new("list", format!("ControllerRevisions of {namespace}"), error))?;
+        Ok(list.items.into_iter().filter_map(|item| serde_json::to_value(item).ok()).collect())
+    }
+
+    fn note_canary(&self, key: &CanaryKey, canary: &Canary, observation: &mut Observation) {
+        observation.answers = self.memory.answers(key);
+        observation.deleting = canary.metadata.deletion_timestamp.is_some();
+        let finalizers = canary.metadata.finalizers.as_deref().unwrap_or_default();
+        observation.has_finalizer = finalizers.iter().any(|name| name == slipway_api::names::FINALIZER);
+    }
+}
+
+impl View {
+    fn empty(_plan: &Plan) -> Self {
+        Self {
+            observation: Observation::default(),
+            codecs: None,
+            target: None,
+            primary: None,
+            selector: None,
+            ports: Vec::new(),
+            tracked: Vec::new(),
+            objects: Objects::new(),
+            record: None,
+        }
+    }
+}
+
+/// Whether a primary has been made once.
+fn has_begun(canary: &Canary) -> bool {
+    let phase = canary.status.as_ref().map_or(Phase::Empty, |status| status.phase);
+    !matches!(phase, Phase::Empty | Phase::Initializing)
+}
+
+/// Whether target and primary are compared: on taking over, and while a primary that is there already is taken into service.
+fn is_compared(canary: &Canary) -> bool {
+    !has_begun(canary) || canary.status.as_ref().is_some_and(|status| status.slipway.is_none())
+}

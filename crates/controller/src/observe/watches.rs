@@ -1,0 +1,278 @@
+//! The watches: one a kind and namespace, begun when the first release needs the kind, never ended. Nothing polls.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::core::PartialObjectMeta;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch};
+use kube::{Api, Client};
+use serde_json::Value;
+use slipway_core::object::{Key, Kind, kinds};
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use super::configs::ConfigVersions;
+use super::endpoints::{self, Endpoints};
+use super::store::{CanaryKey, Store, Sync};
+
+/// The kind of EndpointSlices, which are counted and not kept.
+pub(crate) const ENDPOINT_SLICE: Kind =
+    Kind { api_version: "discovery.k8s.io/v1", kind: "EndpointSlice", plural: "endpointslices" };
+
+/// Everything that the watches have seen. Locks are held for a line and never across an await.
+#[derive(Clone)]
+pub(crate) struct Watches {
+    client: Client,
+    scopes: Arc<Vec<Option<String>>>,
+    pub(crate) store: Arc<Mutex<Store>>,
+    pub(crate) endpoints: Arc<Mutex<Endpoints>>,
+    pub(crate) configs: Arc<Mutex<ConfigVersions>>,
+    wakes: mpsc::UnboundedSender<CanaryKey>,
+}
+
+/// A lock whose holder panicked is taken all the same: what it guards is replaced line by line, never left half-way.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What a watch keeps of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    /// Its text and facts.
+    Object,
+    /// That it changed: bodies of ConfigMaps and Secrets are never stored.
+    Version,
+    /// How many of its endpoints are ready.
+    Endpoints,
+}
+
+impl Watches {
+    /// No watch yet; `namespaces` empty means the whole cluster.
+    pub(crate) fn new(client: Client, namespaces: &[String], wakes: mpsc::UnboundedSender<CanaryKey>) -> Self {
+        let scopes = if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+        Self {
+            client,
+            scopes: Arc::new(scopes),
+            store: Arc::default(),
+            endpoints: Arc::default(),
+            configs: Arc::default(),
+            wakes,
+        }
+    }
+
+    /// Makes sure that a kind is watched, and says whether its objects in that namespace are known.
+    pub(crate) fn ensure(&self, kind: Kind, namespace: &str, canary: &CanaryKey) -> Sync {
+        for scope in self.scopes.iter() {
+            if lock(&self.store).begin(kind, scope.as_deref()) {
+                self.begin(kind, scope.clone());
+            }
+        }
+        lock(&self.store).sync_of(kind, namespace, canary)
+    }
+
+    fn begin(&self, kind: Kind, scope: Option<String>) {
+        let watches = self.clone();
+        let keep = match kind {
+            kinds::CONFIG_MAP | kinds::SECRET => Keep::Version,
+            ENDPOINT_SLICE => Keep::Endpoints,
+            _ => Keep::Object,
+        };
+        info!(kind = kind.kind, scope = scope.as_deref().unwrap_or("all namespaces"), "watch begins");
+        // The task lives as long as the process: a watch that fails is begun again by its back-off.
+        tokio::spawn(async move {
+            match keep {
+                Keep::Version => watches.watch_versions(kind, scope).await,
+                Keep::Object | Keep::Endpoints => watches.watch_objects(kind, scope, keep).await,
+            }
+        });
+    }
+
+    fn api<K>(&self, kind: Kind, scope: Option<&str>) -> Api<K>
+    where
+        K: kube::Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
+    {
+        let resource = api_resource(kind);
+        match scope {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        }
+    }
+
+    async fn watch_objects(&self, kind: Kind, scope: Option<String>, keep: Keep) {
+        let api: Api<DynamicObject> = self.api(kind, scope.as_deref());
+        let mut events = watch(api, watcher::Config::default()).backoff(Backoff::default()).boxed();
+        while let Some(event) = events.next().await {
+            let woken = match event {
+                Ok(event) => self.take(kind, scope.as_deref(), keep, event),
+                Err(error) => self.fail(kind, scope.as_deref(), &error),
+            };
+            self.wake(woken);
+        }
+    }
+
+    async fn watch_versions(&self, kind: Kind, scope: Option<String>) {
+        let api: Api<PartialObjectMeta<DynamicObject>> = self.api(kind, scope.as_deref());
+        let mut events = watch(api, watcher::Config::default()).backoff(Backoff::default()).boxed();
+        while let Some(event) = events.next().await {
+            let woken = match event {
+                Ok(event) => self.take_version(kind, scope.as_deref(), event),
+                Err(error) => self.fail(kind, scope.as_deref(), &error),
+            };
+            self.wake(woken);
+        }
+    }
+
+    fn take(&self, kind: Kind, scope: Option<&str>, keep: Keep, event: Event<DynamicObject>) -> Vec<CanaryKey> {
+        if keep == Keep::Endpoints {
+            return self.take_endpoints(scope, event);
+        }
+        let mut store = lock(&self.store);
+        match event {
+            Event::Init => {
+                store.list_begins(kind, scope);
+                Vec::new()
+            }
+            Event::InitApply(object) | Event::Apply(object) => match named(kind, object) {
+                Some((key, value)) => store.put(key, value),
+                None => Vec::new(),
+            },
+            Event::Delete(object) => match named(kind, object) {
+                Some((key, value)) => store.remove(&key, super::store::version_of(&value)),
+                None => Vec::new(),
+            },
+            Event::InitDone => store.list_ends(kind, scope),
+        }
+    }
+
+    fn take_endpoints(&self, scope: Option<&str>, event: Event<DynamicObject>) -> Vec<CanaryKey> {
+        let mut endpoints = lock(&self.endpoints);
+        match event {
+            Event::Init => {
+                endpoints.list_begins(scope);
+                Vec::new()
+            }
+            Event::InitApply(slice) | Event::Apply(slice) => {
+                endpoints::Slice::of(&slice).map(|slice| endpoints.put(slice)).unwrap_or_default()
+            }
+            Event::Delete(slice) => {
+                endpoints::Slice::of(&slice).map(|slice| endpoints.remove(&slice)).unwrap_or_default()
+            }
+            Event::InitDone => {
+                let mut woken = endpoints.list_ends(scope);
+                drop(endpoints);
+                woken.extend(lock(&self.store).list_ends(ENDPOINT_SLICE, scope));
+                woken
+            }
+        }
+    }
+
+    fn take_version(
+        &self,
+        kind: Kind,
+        scope: Option<&str>,
+        event: Event<PartialObjectMeta<DynamicObject>>,
+    ) -> Vec<CanaryKey> {
+        let mut configs = lock(&self.configs);
+        match event {
+            Event::Init => {
+                configs.list_begins(kind, scope);
+                Vec::new()
+            }
+            Event::InitApply(object) | Event::Apply(object) => configs.put(kind, &object.metadata),
+            Event::Delete(object) => configs.remove(kind, &object.metadata),
+            Event::InitDone => {
+                let mut woken = configs.list_ends(kind, scope);
+                drop(configs);
+                woken.extend(lock(&self.store).list_ends(kind, scope));
+                woken
+            }
+        }
+    }
+
+    fn fail(&self, kind: Kind, scope: Option<&str>, error: &watcher::Error) -> Vec<CanaryKey> {
+        let Some(why) = why_unavailable(error) else {
+            debug!(kind = kind.kind, %error, "watch is begun again");
+            return Vec::new();
+        };
+        warn!(kind = kind.kind, scope = scope.unwrap_or("all namespaces"), %why, "kind cannot be watched");
+        lock(&self.store).unavailable(kind, scope, why)
+    }
+
+    /// Wakes those Canaries.
+    pub(crate) fn wake(&self, canaries: Vec<CanaryKey>) {
+        for canary in canaries {
+            // The receiver lives as long as the controller; without it there is nobody to wake.
+            if self.wakes.send(canary).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Forgets a Canary that is gone.
+    pub(crate) fn forget(&self, canary: &CanaryKey) {
+        lock(&self.store).forget(canary);
+        lock(&self.endpoints).forget(canary);
+        lock(&self.configs).forget(canary);
+    }
+
+    /// The object as it is known now.
+    pub(crate) fn peek(&self, key: &Key) -> Option<super::store::Stored> {
+        lock(&self.store).peek(key)
+    }
+
+    /// Keeps the answer of a write of ours.
+    pub(crate) fn written(&self, key: Key, object: Value) {
+        lock(&self.store).written(key, object);
+    }
+}
+
+/// The kind for kube's dynamic API.
+pub(crate) fn api_resource(kind: Kind) -> ApiResource {
+    let (group, version) = kind.api_version.split_once('/').unwrap_or(("", kind.api_version));
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind.kind), kind.plural)
+}
+
+fn named(kind: Kind, object: DynamicObject) -> Option<(Key, Value)> {
+    let (namespace, name) = (object.metadata.namespace.clone()?, object.metadata.name.clone()?);
+    Some((kind.named(&namespace, &name), serde_json::to_value(object).ok()?))
+}
+
+/// How long a watch that failed waits before it is begun again: a second, doubling to half a minute. A kind that is installed later is thus
+/// noticed within half a minute.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let seconds = 1_u64.checked_shl(self.failures).unwrap_or(30).min(30);
+        self.failures = self.failures.saturating_add(1).min(8);
+        Some(Duration::from_secs(seconds))
+    }
+}
+
+impl kube::runtime::utils::Backoff for Backoff {
+    fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// Why a kind cannot be had at all: it is not served, or may not be read. Anything else passes by itself.
+fn why_unavailable(error: &watcher::Error) -> Option<String> {
+    let source = match error {
+        watcher::Error::InitialListFailed(source)
+        | watcher::Error::WatchStartFailed(source)
+        | watcher::Error::WatchFailed(source) => source,
+        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return None,
+    };
+    match source {
+        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => Some(status.message.clone()),
+        _ => None,
+    }
+}

@@ -1,0 +1,290 @@
+//! Wiring: one call a component. A scenario starts the very function that `main` starts, with another world.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::core::DeserializeGuard;
+use kube::runtime::applier;
+use kube::runtime::controller::{Action, Config};
+use kube::runtime::reflector::{ObjectRef, Store as Reflected};
+use slipway_api::Canary;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::canaries;
+use crate::clock::{Clock, SystemClock};
+use crate::error::Class;
+use crate::http::{Http, HttpClient};
+use crate::leader::{Candidate, Leadership, Presence, find_flagger};
+use crate::memory::Memory;
+use crate::observe::store::CanaryKey;
+use crate::observe::targets::Targets;
+use crate::observe::watches::Watches;
+use crate::reconcile::{Failure, back_off, name, reconcile};
+use crate::record::alerts::AlertQueue;
+use crate::record::events::EventWriter;
+use crate::record::metrics::Metrics;
+use crate::server::{Readiness, ServerError, Shown, bind, serve};
+use crate::settings::{ClientError, Clients, Namespaces, Settings, clients};
+use crate::shell::Shell;
+
+/// Why the controller does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no way to the API server.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// Health and metrics cannot be served.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// Outbound calls cannot be made.
+    #[error("the HTTP client cannot be made: {0}")]
+    Http(String),
+}
+
+/// The world that the controller works in: the real one in `main`, a simulated one in scenarios.
+#[expect(missing_debug_implementations, reason = "a client to the API server shows nothing")]
+pub struct World {
+    /// The ways to the API server.
+    pub clients: Clients,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Outbound calls.
+    pub http: Arc<dyn Http>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served; `None`: nowhere.
+    pub listener: Option<TcpListener>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// Runs the controller in the real world until `shutdown`.
+///
+/// # Errors
+/// When there is no way to the API server, or the port cannot be had.
+pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<(), RunError> {
+    crate::http::install_crypto();
+    let metrics = Metrics::new(&settings.releases.defaults.provider);
+    let world = World {
+        clients: clients(&settings, &metrics).await?,
+        clock: Arc::new(SystemClock),
+        http: Arc::new(HttpClient::try_new().map_err(|error| RunError::Http(error.to_string()))?),
+        listener: Some(bind(settings.port).await?),
+        metrics,
+    };
+    run(settings, world, shutdown).await
+}
+
+/// Runs the controller in this world until `shutdown`; then the write in hand is finished and the lease given up.
+///
+/// # Errors
+/// When health and metrics can no longer be served.
+pub async fn run(settings: Settings, world: World, shutdown: CancellationToken) -> Result<(), RunError> {
+    let readiness = Readiness::default();
+    let canaries_are_listed = readiness.part("canaries");
+    let vacate = CancellationToken::new();
+    let (leadership, candidate) = stand(&settings, &world, &vacate);
+    let (wake, mut wakes) = mpsc::unbounded_channel();
+    let (alerts, alert_task) = AlertQueue::start(
+        Arc::clone(&world.http),
+        Arc::clone(&world.clock),
+        world.metrics.clone(),
+        vacate.clone(),
+    );
+    let served = tokio::spawn(serve_if(world.listener, world.metrics.clone(), readiness, leadership.clone(), shutdown.clone()));
+    let namespaces = namespaces(&settings);
+    let watches = Watches::new(world.clients.api.clone(), &namespaces, wake.clone());
+    let targets = Targets::default();
+    let memory = Memory::default();
+    let watched = canaries::watch(&world.clients.api, &namespaces, &watches, &targets, &memory, &world.metrics, canaries_are_listed);
+    let shell = Arc::new(Shell {
+        events: EventWriter::new(
+            world.clients.api.clone(),
+            Arc::clone(&world.clock),
+            world.metrics.clone(),
+            crate::record::events::COMPONENT,
+        ),
+        client: world.clients.api.clone(),
+        clock: Arc::clone(&world.clock),
+        http: Arc::clone(&world.http),
+        watches,
+        memory,
+        targets,
+        templates: watched.templates.clone(),
+        alert_providers: watched.alert_providers.clone(),
+        alerts,
+        metrics: world.metrics.clone(),
+        leadership: leadership.clone(),
+        defaults: settings.releases.defaults.clone(),
+        codecs: settings.releases.codecs.clone(),
+        metrics_server: settings.metrics_server.as_str().to_owned(),
+        mesh_provider: settings.releases.defaults.provider.clone(),
+        tracks_configs: settings.releases.config_tracking,
+        cluster_name: settings.notify.cluster_name.clone().unwrap_or_default(),
+        notifier: settings.notify.notifier.clone(),
+    });
+    await_flagger(&settings, &shell, &shutdown).await;
+    lead(&settings, &shell, &watched.canaries, &mut wakes, leadership, &shutdown).await;
+    info!("stops: the lease is given up");
+    vacate.cancel();
+    if let Some(candidate) = candidate {
+        // It ends once the lease is given up.
+        candidate.await.unwrap_or_default();
+    }
+    alert_task.await.unwrap_or_default();
+    shutdown.cancel();
+    served.await.unwrap_or(Ok(()))
+}
+
+fn namespaces(settings: &Settings) -> Vec<String> {
+    match &settings.cluster.namespaces {
+        Namespaces::All => Vec::new(),
+        Namespaces::Some(named) => named.clone(),
+    }
+}
+
+fn stand(
+    settings: &Settings,
+    world: &World,
+    vacate: &CancellationToken,
+) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
+    let Some(leader) = &settings.leader else {
+        return (Leadership::always(Arc::clone(&world.clock)), None);
+    };
+    let candidate = Candidate::new(
+        world.clients.lease.clone(),
+        &leader.namespace,
+        &leader.lease,
+        leader.timings,
+        Arc::clone(&world.clock),
+    );
+    let (leadership, task) = candidate.start(vacate.clone());
+    (leadership, Some(task))
+}
+
+async fn serve_if(
+    listener: Option<TcpListener>,
+    metrics: Metrics,
+    readiness: Readiness,
+    leadership: Leadership,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    match listener {
+        Some(listener) => Ok(serve(listener, Shown { metrics, readiness, leadership }, shutdown).await?),
+        None => Ok(()),
+    }
+}
+
+/// Two controllers on one Canary are the worst case: while a Flagger works here, nothing is done (A7).
+async fn await_flagger(settings: &Settings, shell: &Shell, shutdown: &CancellationToken) {
+    let Some(leader) = &settings.leader else { return };
+    if leader.lease == crate::leader::FLAGGER_LEASE_NAME {
+        // The lease itself keeps the two apart.
+        return;
+    }
+    loop {
+        let now = shell.clock.now();
+        match find_flagger(&shell.client, &settings.cluster.namespaces, &leader.namespace, now).await {
+            Presence::Absent => return,
+            Presence::Unknown(why) => {
+                info!(%why, "whether a Flagger works here cannot be told");
+                return;
+            }
+            Presence::Running(which) => {
+                warn!(flagger = %which, "a live Flagger works here: nothing is done until it is gone");
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = shell.clock.sleep_until(now + chrono::TimeDelta::seconds(10)) => {}
+        }
+    }
+}
+
+/// Works while this controller leads, stands by while it does not.
+async fn lead(
+    settings: &Settings,
+    shell: &Arc<Shell>,
+    canaries: &Reflected<DeserializeGuard<Canary>>,
+    wakes: &mut mpsc::UnboundedReceiver<CanaryKey>,
+    mut leadership: Leadership,
+    shutdown: &CancellationToken,
+) {
+    while !shutdown.is_cancelled() {
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = leadership.acquired() => {}
+            () = drain(wakes) => {}
+        }
+        shell.metrics.leading(true);
+        info!("leads");
+        work(settings, shell, canaries, wakes, leadership.clone(), shutdown).await;
+        shell.metrics.leading(false);
+        info!("leads no longer");
+    }
+}
+
+/// What wakes a standby is forgotten: a leader looks at everything when it begins.
+async fn drain(wakes: &mut mpsc::UnboundedReceiver<CanaryKey>) {
+    while wakes.recv().await.is_some() {}
+    std::future::pending::<()>().await;
+}
+
+/// Looks at every Canary once, and then at each that is woken, until leadership or process end. A look that is under way is finished.
+async fn work(
+    settings: &Settings,
+    shell: &Arc<Shell>,
+    canaries: &Reflected<DeserializeGuard<Canary>>,
+    wakes: &mut mpsc::UnboundedReceiver<CanaryKey>,
+    mut leadership: Leadership,
+    shutdown: &CancellationToken,
+) {
+    let known = canaries.state().into_iter().map(|canary| ObjectRef::from_obj(canary.as_ref()));
+    let (forward, woken) = mpsc::unbounded_channel();
+    known.for_each(|canary| forward.send(canary).unwrap_or_default());
+    let queue = UnboundedReceiverStream::new(woken).map(Ok::<_, std::convert::Infallible>);
+    let config = Config::default().concurrency(settings.releases.concurrency);
+    let looks = applier(
+        |canary, shell| Box::pin(reconcile(canary, shell)),
+        error_policy,
+        Arc::clone(shell),
+        canaries.clone(),
+        queue,
+        config,
+    );
+    let looking = looks.for_each(|looked| async move {
+        if let Err(error) = looked {
+            debug!(%error, "a look ended with an error");
+        }
+    });
+    // The queue ends with its sender; the applier then finishes what is under way and ends.
+    let waking = async move {
+        loop {
+            let woken = tokio::select! {
+                () = shutdown.cancelled() => None,
+                () = leadership.lost() => None,
+                woken = wakes.recv() => woken,
+            };
+            let Some(key) = woken else { return };
+            forward.send(ObjectRef::new(&key.name).within(&key.namespace)).unwrap_or_default();
+        }
+    };
+    tokio::join!(looking, waking);
+}
+
+fn error_policy(canary: Arc<DeserializeGuard<Canary>>, failure: &Failure, shell: Arc<Shell>) -> Action {
+    let key = canaries::key_of(&canary);
+    let failures = shell.memory.fail(&key);
+    let class = failure.class();
+    shell.metrics.error(class);
+    let wait = back_off(failure, failures);
+    match class {
+        Class::Conflict => debug!(canary = %name(&key), %failure, ?wait, "decides anew"),
+        Class::Transient => info!(canary = %name(&key), %failure, ?wait, "tries again"),
+        Class::Denied | Class::Invalid => warn!(canary = %name(&key), %failure, ?wait, "cannot go on, tries again"),
+        Class::Bug => error!(canary = %name(&key), %failure, ?wait, "internal error, tries again"),
+    }
+    Action::requeue(wait)
+}

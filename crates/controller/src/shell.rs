@@ -1,0 +1,49 @@
+//! Everything that one reconciliation may use.
+
+use std::sync::Arc;
+
+use kube::Client;
+use kube::runtime::reflector::Store as Reflected;
+use slipway_api::{AlertProvider, MetricTemplate};
+use slipway_core::blueprint::CodecSettings;
+use slipway_core::plan::Defaults;
+
+use crate::clock::Clock;
+use crate::http::Http;
+use crate::leader::Leadership;
+use crate::memory::Memory;
+use crate::observe::targets::Targets;
+use crate::observe::watches::Watches;
+use crate::record::alerts::AlertQueue;
+use crate::record::events::EventWriter;
+use crate::record::metrics::Metrics;
+use crate::settings::GlobalNotifier;
+
+/// The world of the controller: how it reads, writes, asks and tells.
+#[derive(Clone)]
+pub(crate) struct Shell {
+    pub(crate) client: Client,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) http: Arc<dyn Http>,
+    pub(crate) watches: Watches,
+    pub(crate) memory: Memory,
+    pub(crate) targets: Targets,
+    pub(crate) templates: Reflected<kube::core::DeserializeGuard<MetricTemplate>>,
+    pub(crate) alert_providers: Reflected<kube::core::DeserializeGuard<AlertProvider>>,
+    pub(crate) events: EventWriter,
+    pub(crate) alerts: AlertQueue,
+    pub(crate) metrics: Metrics,
+    pub(crate) leadership: Leadership,
+    pub(crate) defaults: Defaults,
+    pub(crate) codecs: CodecSettings,
+    /// The Prometheus of Canaries that name none.
+    pub(crate) metrics_server: String,
+    /// `-mesh-provider`, which decides on the built-in queries as well.
+    pub(crate) mesh_provider: String,
+    /// Whether ConfigMaps and Secrets are tracked.
+    pub(crate) tracks_configs: bool,
+    /// `-cluster-name`, told with alerts.
+    pub(crate) cluster_name: String,
+    /// Who is told of Canaries without alert rules of their own.
+    pub(crate) notifier: Option<GlobalNotifier>,
+}
