@@ -93,6 +93,7 @@ space_down() {
 cgroups_down() {
   local container
   for container in "$1"/containerd/state/io.containerd.runtime.v2.task/k8s.io/*; do
+    [[ -e $container ]] || continue   # there was none
     wait_for 10 "the end of the control group of $container" remove_cgroup "$(basename "$container")" || true
   done
   find /sys/fs/cgroup -maxdepth 2 -type d -name k8s.io -exec rmdir --ignore-fail-on-non-empty {} +

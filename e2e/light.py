@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""The suites of the light tier, run in its space: `light.py FOLDER SLIPWAY [...]`. `e2e/run --tier light` calls this.
+
+  traces   drives Slipway through the stories of Flagger's traces and compares (flagger/)
+  fleet    measures a fleet at rest and in release (fleet.py): 50 canaries, 10 released; with --all 500, 50 released
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+E2E = Path(__file__).resolve().parent
+FLAGGER = E2E / "flagger"
+SLIPWAY_PORT = 18080
+PROMETHEUS = "http://127.0.0.1:19090"
+
+
+@contextmanager
+def running(log: Path, *command: str | Path, env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    """A process beside the suites; its output is in a log."""
+    with log.open("w") as out:
+        process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out, env=env)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_ready(url: str, seconds: float = 30) -> None:
+    """Until a server answers well."""
+    end = time.time() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5):
+                return
+        except OSError as error:
+            if time.time() > end:
+                raise RuntimeError(f"{url} is not ready after {seconds:.0f} s") from error
+            time.sleep(0.1)
+
+
+@contextmanager
+def slipway(folder: Path, program: Path) -> Iterator[int]:
+    """The controller, as a process with its own user."""
+    command = [
+        program, "controller", "-mesh-provider=istio", f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", f"-port={SLIPWAY_PORT}",
+        # As Flagger was measured: the measurement is of the controller, not of a limit in its client.
+        "-kubeconfig-qps=2000", "-kubeconfig-burst=4000",
+    ]
+    env = {**os.environ, "KUBECONFIG": str(folder / "slipway.kubeconfig")}
+    with running(folder / "logs" / "slipway.log", *command, env=env) as process:
+        wait_ready(f"http://127.0.0.1:{SLIPWAY_PORT}/readyz")
+        yield process.pid
+
+
+def traces(folder: Path, program: Path, names: list[str]) -> bool:
+    """Every story, or those that are named."""
+    out = folder / "recorded"
+    with running(folder / "logs" / "recorder.log", sys.executable, FLAGGER / "record.py", folder, out, *names) as recorder:
+        wait_ready(f"{PROMETHEUS}/-/ready")
+        with slipway(folder, program):
+            code = recorder.wait(timeout=900)
+    if code:
+        print((folder / "logs" / "recorder.log").read_text()[-2000:])
+        return False
+    compared = subprocess.run([sys.executable, FLAGGER / "compare.py", FLAGGER / "traces", out, *names], check=False)
+    return compared.returncode == 0
+
+
+def fleet(folder: Path, program: Path, *, everything: bool) -> bool:
+    """The measurement; it fails when a release does not succeed."""
+    size, released, rest = (500, 50, 60) if everything else (50, 10, 20)
+    env = {**os.environ, "FLEET_REST": str(rest)}
+    with running(folder / "logs" / "fakeprom.log", sys.executable, E2E / "fakeprom.py"):
+        wait_ready(f"{PROMETHEUS}/-/ready")
+        with slipway(folder, program) as pid:
+            command = [sys.executable, E2E / "fleet.py", folder, "slipway", str(pid), str(size), str(released)]
+            measured = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
+    (folder / "fleet.json").write_text(measured)
+    print(measured)
+    good = json.loads(measured)["outcomes"] == {"Succeeded": released}
+    print(f"{'ok  ' if good else 'FAIL'} fleet of {size}")
+    return good
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("program", type=Path)
+    parser.add_argument("--all", action="store_true", help="the large fleet")
+    parser.add_argument("--only", nargs="*", default=[], help="traces, fleet, or names of stories")
+    parser.add_argument("--keep", action="store_true", help="of no effect here: records stay in the folder")
+    args = parser.parse_args()
+    crds = subprocess.run([args.program, "crds"], check=True, capture_output=True).stdout
+    subprocess.run(["kubectl", "apply", "--server-side", "-f", "-"], input=crds, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/canaries.flagger.app"], check=True, stdout=subprocess.DEVNULL)
+    stories = [name for name in args.only if name not in ("traces", "fleet")]
+    good = True
+    if not args.only or stories or "traces" in args.only:
+        good &= traces(args.folder, args.program, stories)
+    if not args.only or "fleet" in args.only:
+        good &= fleet(args.folder, args.program, everything=args.all)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

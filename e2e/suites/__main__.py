@@ -1,0 +1,107 @@
+"""Runs the stories, inside the space of a node: `python3 -m suites FOLDER PROGRAM CRDS [...]`. `e2e/run` calls this."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from suites import objects, stories
+from suites.case import STORIES, Case, Story
+from suites.world import World
+
+assert stories.story  # importing registers them
+printing = threading.Lock()
+
+
+def say(text: str) -> None:
+    """A line at a time, whichever case speaks."""
+    with printing:
+        print(text, flush=True)
+
+
+def run(world: World, story: Story, backend: str, seed: int, *, keep: bool) -> Case:
+    """Runs a case; whatever goes wrong in it is its failure, and no other's."""
+    case, started = Case(world, story, backend, seed), time.time()
+    try:
+        story.tell(case)
+    except Exception as error:  # noqa: BLE001
+        case.failures.append(f"{type(error).__name__}: {error}")
+        (world.results / f"{case.ns}.traceback").write_text(traceback.format_exc())
+    try:
+        case.close(keep=keep)
+    except Exception as error:  # noqa: BLE001
+        case.failures.append(f"at the end: {type(error).__name__}: {error}")
+    say(f"{'FAIL' if case.failures else 'ok  '} {case.name:38} {time.time() - started:5.1f} s  {'; '.join(case.notes)}")
+    for failure in case.failures:
+        say(f"       {failure}")
+    return case
+
+
+def chosen(names: list[str], *, everything: bool) -> list[tuple[Story, str]]:
+    """The cases of these names: `story`, `backend` or `backend/story`; without names the core, or everything."""
+    cases = [(story, backend) for story in STORIES for backend in story.backends]
+    if not names:
+        return [(story, backend) for story, backend in cases if story.core or everything]
+    found = [(story, backend) for story, backend in cases if {story.name, backend, f"{backend}/{story.name}"} & set(names)]
+    if not found:
+        sys.exit(f"no case is called {' or '.join(names)}; there are {', '.join(f'{b}/{s.name}' for s, b in cases)}")
+    return found
+
+
+def prepare(world: World, crds: Path) -> None:
+    """What every case needs in the cluster."""
+    for manifest in (crds, Path(__file__).parents[1] / "cluster" / "smi-crd.yaml"):
+        subprocess.run(["kubectl", "apply", "--server-side", "-f", str(manifest)], check=True, stdout=subprocess.DEVNULL)
+    kinds = ["canaries.flagger.app", "trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io"]
+    names = [f"crd/{kind}" for kind in kinds]
+    subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", *names], check=True, stdout=subprocess.DEVNULL)
+    world.follow()
+    world.apply(*objects.hooks())
+    world.wait_available("e2e", "hooks")
+
+
+def main() -> int:
+    """Runs what is asked for; the last line is the summary, the exit code tells whether all passed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="the folder of the cluster")
+    parser.add_argument("program", type=Path, help="slipway-e2e-live")
+    parser.add_argument("crds", type=Path, help="what `slipway crds` printed")
+    parser.add_argument("--all", action="store_true", help="every case, not only the core")
+    parser.add_argument("--only", nargs="*", default=[], help="story, backend or backend/story")
+    parser.add_argument("--jobs", type=int, default=6, help="cases at the same time")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="of the moments at which Slipway is killed")
+    parser.add_argument("--keep", action="store_true", help="leave the namespaces of the cases")
+    args = parser.parse_args()
+    world, started = World(args.folder, args.program), time.time()
+    cases = chosen(args.only, everything=args.all)
+    prepare(world, args.crds)
+    say(f"{len(cases)} cases, {args.jobs} at a time, seed {args.seed}")
+    done: list[Case] = []
+    with world.linkerd_traffic_double():
+        for own in (False, True):
+            group = [(story, backend) for story, backend in cases if story.own_slipway == own]
+            if not group:
+                continue
+            if not own:
+                world.install("slipway", only_here=False)
+            with ThreadPoolExecutor(args.jobs) as pool:
+                done += pool.map(lambda pair: run(world, *pair, args.seed, keep=args.keep), group)
+            if not own:
+                world.kube.delete("apps/v1", "Deployment", "slipway", "slipway")
+                world.watch.until("Deployment", "slipway", "slipway", lambda obj: not obj, 30)
+    failed = sum(1 for case in done if case.failures)
+    results = [{"case": case.name, "failures": case.failures, "notes": case.notes} for case in done]
+    (world.results / "summary.json").write_text(json.dumps(results, indent=1))
+    say(f"{len(done) - failed} passed, {failed} failed in {time.time() - started:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,218 @@
+"""One case: a namespace, a release in it, and what is expected of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from suites import objects
+from suites.objects import APP, Object
+from suites.world import BACKENDS, Users, World
+
+DONE = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True)
+class Story:
+    """What a case does, for each of its backends."""
+
+    name: str
+    tell: Callable[[Case], None]
+    backends: tuple[str, ...]
+    # Run by a plain `e2e/run`; the others by --all.
+    core: bool
+    # Cases with a Slipway of their own run after the others, when no other Slipway is there.
+    own_slipway: bool
+
+    @property
+    def about(self) -> str:
+        """What the story says, in a sentence."""
+        return (self.tell.__doc__ or "").strip().splitlines()[0]
+
+
+STORIES: list[Story] = []
+
+
+def story(*, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, own_slipway: bool = False) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
+    """Registers a function as a story, under its name."""
+    def register(tell: Callable[[Case], None]) -> Callable[[Case], None]:
+        STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, own_slipway))
+        return tell
+
+    return register
+
+
+@dataclass
+class Case:
+    """A story on a backend."""
+
+    world: World
+    story: Story
+    backend_name: str
+    seed: int
+    failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    clients: dict[str, Users] = field(default_factory=dict)
+    changed_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.backend = BACKENDS[self.backend_name]
+        self.name = f"{self.backend_name}/{self.story.name}"
+        self.ns = f"{self.backend_name}-{self.story.name}"[:50]
+
+    def expect(self, holds: object, otherwise: str) -> None:
+        """Notes a failure and goes on: one run tells everything that is wrong."""
+        if not holds:
+            self.failures.append(otherwise)
+
+    # What a user does
+
+    def start(self, *, deadline: int = 60, webhooks: list[Object] | None = None) -> None:
+        """A namespace with the application at v1 and a Canary, initialised."""
+        self.world.apply(objects.namespace(self.ns), objects.config(self.ns, "hello"), objects.deployment(self.ns, "v1", deadline))
+        self.world.wait_available(self.ns, APP)
+        analysis: Object = {"threshold": self.backend.threshold, **self.backend.steps}
+        if webhooks:
+            analysis["webhooks"] = webhooks
+        self.world.apply(objects.canary(self.ns, self.backend.provider, analysis, deadline))
+        if not self.reaches("Initialized", seconds=90):
+            raise RuntimeError(f"not initialised after 90 s: {json.dumps(self.status())[:1500]}")
+
+    def serve(self, rate: int = 100) -> None:
+        """Users begin to send requests; where no mesh brings some of them to the canary, so does a load test at its Service."""
+        self.clients["users"] = self.world.users(f"{self.ns}.users", f"http://{APP}.{self.ns}/", self.backend.proxy, rate)
+        if self.backend.route_kind is None:
+            self.clients["load"] = self.world.users(f"{self.ns}.load", f"http://{APP}-canary.{self.ns}/", None, 50)
+        time.sleep(2)
+
+    def release(self, tag: str) -> None:
+        """Changes the image."""
+        self.changed_at = time.time()
+        change = {"spec": {"template": {"spec": {"containers": [{"name": APP, "image": f"app:{tag}"}]}}}}
+        self.world.kube.patch("apps/v1", "Deployment", self.ns, APP, change, content_type="application/strategic-merge-patch+json")
+
+    def reconfigure(self, greeting: str) -> None:
+        """Changes the ConfigMap, and nothing else."""
+        self.changed_at = time.time()
+        self.world.apply(objects.config(self.ns, greeting))
+
+    # What there is to see
+
+    def status(self) -> Object:
+        """The newest status of the Canary."""
+        return self.world.watch.latest("Canary", self.ns, APP).get("status", {})
+
+    def reaches(self, *phases: str, seconds: float = 120) -> bool:
+        """Waits for a phase."""
+        return self.world.watch.until("Canary", self.ns, APP, lambda obj: obj.get("status", {}).get("phase") in phases, seconds)
+
+    def ends(self, phase: str, seconds: float = 120) -> None:
+        """Expects the release to begin and to end in a phase, then stops the users a little later."""
+        begun = self.reaches("Progressing", "Waiting", "WaitingPromotion", "Promoting", "Finalising", "Failed", seconds=30)
+        self.expect(begun, "the change started no release within 30 s")
+        ended = begun and self.reaches(*DONE, seconds=seconds)
+        self.expect(ended, f"the release has not ended after {seconds:.0f} s: {json.dumps(self.status())[:800]}")
+        if ended:
+            self.notes.append(f"{self.status()['phase']} after {time.time() - self.changed_at:.1f} s")
+            self.expect(self.status()["phase"] == phase, f"phase is {self.status()['phase']}, not {phase}")
+        time.sleep(4)
+        for client in self.clients.values():
+            client.stop()
+
+    def primary_image(self) -> str:
+        """The image of the primary."""
+        primary = self.world.watch.latest("Deployment", self.ns, f"{APP}-primary")
+        return primary["spec"]["template"]["spec"]["containers"][0]["image"] if primary else "none"
+
+    def expect_scaled_down(self) -> None:
+        """Expects the canary's workload to be empty soon after the end."""
+        empty = self.world.watch.until("Deployment", self.ns, APP, lambda obj: obj.get("spec", {}).get("replicas") == 0, 20)
+        self.expect(empty, "the canary's workload is not scaled down")
+
+    def weights(self) -> list[int]:
+        """Every weight that the canary had on its route, in order; each sum is expected to be 100."""
+        if self.backend.route_kind is None:
+            return []
+        found: list[int] = []
+        for state in self.world.watch.states(self.backend.route_kind, self.ns, APP):
+            weight, total = self.backend.weight_of_canary(state.obj)
+            self.expect(total == 100, f"the weights of the route sum to {total}")
+            if found[-1:] != [weight]:
+                found.append(weight)
+        return found
+
+    def expect_weights(self, *wanted: int) -> None:
+        """Expects exactly these weights of the canary, one after the other."""
+        if self.backend.route_kind is not None:
+            weights = self.weights()
+            self.expect(weights == list(wanted), f"the canary's weights were {weights}, not {list(wanted)}")
+
+    def events(self) -> list[str]:
+        """The texts of the events about the Canary."""
+        with self.world.watch.changed:
+            keys = [key for key in self.world.watch.history if key[0] == "Event" and key[1] == self.ns]
+        latest = [self.world.watch.latest(*key) for key in keys]
+        return [event["message"] for event in latest if event and event["involvedObject"]["kind"] == "Canary"]
+
+    def expect_event(self, *parts: str) -> None:
+        """Expects an event with all of these parts in its text."""
+        found = any(all(part.lower() in text.lower() for part in parts) for text in self.events())
+        self.expect(found, f"no event speaks of {' and '.join(parts)}: {self.events()}")
+
+    def users(self) -> dict[str, Any]:
+        """The summary of what the users saw."""
+        summary = self.clients["users"].stop()
+        shares = ", ".join(f"{name} {count['share']:.0%}" for name, count in summary["by_revision"].items())
+        note = f"{summary['sent']} requests ({shares}), {summary['failed']} failed"
+        if note not in self.notes:
+            self.notes.append(note)
+        return summary
+
+    def expect_no_failed_request(self) -> None:
+        """Expects that not one user saw an error."""
+        summary = self.users()
+        self.expect(summary["sent"] > 0, "no request was sent")
+        self.expect(summary["failed"] == 0, f"{summary['failed']} of {summary['sent']} requests failed: {summary['errors']} {summary['by_status']}")
+
+    def expect_only(self, revision: str) -> None:
+        """Expects that every user met this revision."""
+        met = sorted(self.users()["by_revision"])
+        self.expect(met == [revision], f"users met {met}, not only {revision}")
+
+    def expect_at_the_end(self, revision: str, seconds: float = 2) -> None:
+        """Expects that in the last seconds every request was answered well, by this revision."""
+        responses = self.clients["users"].responses()
+        end = max(response["at"] for response in responses)
+        last = [response for response in responses if response["at"] > end - 1000 * seconds]
+        wrong = [response for response in last if response.get("revision") != revision or response.get("status") != 200]
+        self.expect(last and not wrong, f"{len(wrong)} of the last {len(last)} requests were not answered well by {revision}: {wrong[:3]}")
+
+    # The end
+
+    def record(self) -> Object:
+        """Everything that was seen, for a reader who was not there."""
+        states = self.world.watch.states("Canary", self.ns, APP)
+        return {
+            "case": self.name,
+            "about": self.story.about,
+            "failures": self.failures,
+            "notes": self.notes,
+            "changed_at": self.changed_at,
+            "statuses": [{"at": state.at, "status": state.obj.get("status")} for state in states],
+            "weights": self.weights(),
+            "events": self.events(),
+            "clients": {name: client.summary for name, client in self.clients.items()},
+        }
+
+    def close(self, *, keep: bool) -> None:
+        """Stops the users, writes the record and removes the namespace."""
+        for client in self.clients.values():
+            client.stop()
+        path = self.world.results / f"{self.ns}.json"
+        path.write_text(json.dumps(self.record(), indent=1))
+        if not keep:
+            self.world.kube.delete("flagger.app/v1beta1", "Canary", self.ns, APP)
+            self.world.kube.delete("v1", "Namespace", None, self.ns)

@@ -1,0 +1,148 @@
+"""The cluster as the suites see it, from inside its space: the API server, the users' requests, the hooks, Slipway's pod."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from kube import Kube, Watch
+from suites import objects
+from suites.objects import APP, Object
+
+# The kinds whose every state is remembered.
+FOLLOWED = [
+    ("flagger.app/v1beta1", "Canary"),
+    ("apps/v1", "Deployment"),
+    ("v1", "Event"),
+    ("networking.istio.io/v1beta1", "VirtualService"),
+    ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
+]
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A way to move traffic, and how the users' requests meet it."""
+
+    provider: str
+    # Where users send requests; None is the Service itself.
+    proxy: str | None
+    # The steps of a release.
+    steps: Object
+    # Failed checks that end a release. Prometheus needs some seconds until it knows new pods, so plain Kubernetes gets more.
+    threshold: int
+    route_kind: str | None
+
+    def weight_of_canary(self, route: Object) -> tuple[int, int]:
+        """The weight of the canary and the sum of all weights, in an object of the route's kind."""
+        if self.route_kind == "VirtualService":
+            parts = [(part["destination"]["host"], part.get("weight", 0)) for part in route["spec"]["http"][0]["route"]]
+        else:
+            parts = [(part["service"], part["weight"]) for part in route["spec"]["backends"]]
+        return sum(int(w) for host, w in parts if host == f"{APP}-canary"), sum(int(w) for _, w in parts)
+
+
+WEIGHTS: Object = {"stepWeight": 20, "maxWeight": 60}
+BACKENDS = {
+    "kubernetes": Backend("kubernetes", None, {"iterations": 3}, 8, None),
+    "istio": Backend("istio", "http://127.0.0.1:15007", WEIGHTS, 3, "VirtualService"),
+    "linkerd": Backend("linkerd", "http://127.0.0.1:15081", WEIGHTS, 3, "TrafficSplit"),
+}
+
+
+@dataclass
+class Users:
+    """A running client; its log is the truth about what users saw."""
+
+    process: subprocess.Popen[str]
+    log: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def stop(self) -> dict[str, Any]:
+        """Ends it and returns its summary."""
+        if not self.summary:
+            self.process.send_signal(signal.SIGTERM)
+            out, _ = self.process.communicate(timeout=30)
+            self.summary = json.loads(out)
+        return self.summary
+
+    def responses(self) -> list[dict[str, Any]]:
+        """What was answered so far, in order of arrival."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.endswith("}")]
+
+
+class World:
+    """Everything that cases share."""
+
+    def __init__(self, folder: Path, program: Path) -> None:
+        self.folder = folder
+        self.program = program
+        self.kube = Kube(folder / "admin.kubeconfig")
+        self.watch = Watch(self.kube)
+        self.results = folder / "results"
+        self.results.mkdir(exist_ok=True)
+
+    def follow(self) -> None:
+        """Begins to remember; the CRDs must be there."""
+        for api_version, kind in FOLLOWED:
+            self.watch.follow(api_version, kind)
+
+    def apply(self, *items: Object) -> None:
+        """Applies objects as a user would."""
+        self.kube.apply(*items)
+
+    def wait_available(self, ns: str, name: str, seconds: float = 60) -> None:
+        """Until a Deployment is available; raises with what its pods say."""
+        def available(obj: Object) -> bool:
+            status = obj.get("status", {})
+            return status.get("observedGeneration") == obj.get("metadata", {}).get("generation") and status.get("availableReplicas", 0) > 0
+
+        if not self.watch.until("Deployment", ns, name, available, seconds):
+            pods = self.kube.list("v1", "Pod", ns)
+            told = [pod["status"].get("containerStatuses", pod["status"].get("conditions")) for pod in pods]
+            raise RuntimeError(f"{ns}/{name} is not available after {seconds:.0f} s: {json.dumps(told)[:2000]}")
+
+    def users(self, name: str, url: str, proxy: str | None, rate: int) -> Users:
+        """Starts a client that runs until it is stopped."""
+        log = self.results / f"{name}.jsonl"
+        command = [str(self.program), "client", "--url", url, "--rate", str(rate), "--duration", "10m", "--out", str(log)]
+        command += ["--proxy", proxy] if proxy else []
+        return Users(subprocess.Popen(command, stdout=subprocess.PIPE, text=True), log)
+
+    @contextmanager
+    def linkerd_traffic_double(self) -> Iterator[None]:
+        """The double of Linkerd's traffic, while the cases run."""
+        with (self.folder / "logs" / "linkerd-traffic-double.log").open("w") as log:
+            process = subprocess.Popen([str(self.program), "linkerd-traffic-double"], stderr=log)
+            try:
+                yield
+            finally:
+                process.terminate()
+                process.wait(timeout=30)
+
+    def hook_calls(self, ns: str) -> list[Object]:
+        """What the receiver got about a namespace."""
+        with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
+            return [json.loads(line) for line in response.read().decode().splitlines()]
+
+    def install(self, ns: str, *, only_here: bool) -> None:
+        """Slipway in a namespace; returns when it is ready."""
+        self.apply(objects.namespace(ns), *objects.slipway(ns, only_here=only_here))
+        self.wait_available(ns, "slipway")
+
+    def kill_slipway(self, ns: str) -> int:
+        """Ends Slipway's process by SIGKILL, as a crash would; returns its pid in this space."""
+        pod = self.kube.list("v1", "Pod", ns, "app=slipway")[0]
+        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+        ctr = ["ctr", "--address", str(self.folder / "containerd.sock"), "--namespace", "k8s.io", "tasks", "ls"]
+        tasks = subprocess.run(ctr, check=True, capture_output=True, text=True).stdout
+        pid = next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
+        os.kill(pid, signal.SIGKILL)
+        return pid
