@@ -92,6 +92,12 @@ pub(crate) fn copy(from: &Value, to: &mut Value, path: &[&str]) {
         Value::Null => {
             take(to, path);
         }
-        found => set(to, path, found.clone()),
+        found @ (Value::Bool(_)
+        | Value::Number(_)
+        | Value::String(_)
+        | Value::Array(_)
+        | Value::Object(_)) => {
+            set(to, path, found.clone());
+        }
     }
 }

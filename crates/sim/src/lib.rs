@@ -6,6 +6,7 @@ mod json;
 mod server;
 mod service;
 mod user;
+mod workloads;
 mod world;
 
 pub use clock::Clock;
@@ -16,4 +17,5 @@ pub use server::request::Verb;
 pub use server::store::{Object, Write};
 pub use service::{AnswerBody, Broken, ClientService};
 pub use user::User;
+pub use workloads::{Behaviour, Which};
 pub use world::World;

@@ -27,6 +27,7 @@ pub(crate) mod store;
 pub(crate) mod watch;
 mod write;
 
+pub(crate) use delete::{FOREGROUND, ORPHAN};
 pub use failure::Failure;
 
 use crate::clock::{Chance, Clock};
@@ -60,7 +61,7 @@ pub(crate) struct Request {
 pub(crate) enum Answer {
     Json(u16, Bytes),
     Text(u16, String),
-    Watch(WatchBody),
+    Watch(Box<WatchBody>),
 }
 
 impl Answer {
@@ -166,7 +167,7 @@ impl Api {
             form: Form::new(resource.kind, &kind, &resource.version, part),
             kind,
         };
-        self.check_subresource(&call)?;
+        Self::check_subresource(&call)?;
         match request.verb {
             Verb::Get if resource.subresource == "scale" => self.read_scale(&call),
             Verb::Update | Verb::Patch if resource.subresource == "scale" => {
@@ -183,7 +184,7 @@ impl Api {
         }
     }
 
-    fn check_subresource(&self, call: &Call<'_>) -> Result<(), Failure> {
+    fn check_subresource(call: &Call<'_>) -> Result<(), Failure> {
         let is_there = match call.resource.subresource.as_str() {
             "" => true,
             "status" => call.kind.status,

@@ -144,7 +144,7 @@ fn wire(answer: Answer) -> http::Response<AnswerBody> {
     let (code, content_type, body) = match answer {
         Answer::Json(code, text) => (code, "application/json", AnswerBody::Whole(Some(text))),
         Answer::Text(code, text) => (code, "text/plain", AnswerBody::Whole(Some(text.into()))),
-        Answer::Watch(watch) => (200, "application/json", AnswerBody::Watch(Box::new(watch))),
+        Answer::Watch(watch) => (200, "application/json", AnswerBody::Watch(watch)),
     };
     let mut response = http::Response::new(body);
     *response.status_mut() =

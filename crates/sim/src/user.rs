@@ -42,7 +42,7 @@ impl User {
             self.make_namespace(namespace);
         }
         let version = version_of(object);
-        let path = path(
+        let place = path_of(
             &found.kind,
             version,
             namespace,
@@ -52,7 +52,7 @@ impl User {
         let query = format!("force=true&fieldManager={}", self.client.identity());
         self.ask(
             Method::PATCH,
-            &path,
+            &place,
             &query,
             "application/apply-patch+yaml",
             object,
@@ -66,8 +66,8 @@ impl User {
     pub fn create(&self, object: &Value) -> Result<Value, Failure> {
         let found = self.found_by_type(object)?;
         let namespace = namespace_of(&found.kind, object);
-        let path = path(&found.kind, version_of(object), namespace, "", "");
-        self.ask(Method::POST, &path, "", "application/json", object)
+        let place = path_of(&found.kind, version_of(object), namespace, "", "");
+        self.ask(Method::POST, &place, "", "application/json", object)
     }
 
     /// Replaces an object with PUT.
@@ -77,14 +77,14 @@ impl User {
     pub fn replace(&self, object: &Value) -> Result<Value, Failure> {
         let found = self.found_by_type(object)?;
         let namespace = namespace_of(&found.kind, object);
-        let path = path(
+        let place = path_of(
             &found.kind,
             version_of(object),
             namespace,
             text(object, &["metadata", "name"]),
             "",
         );
-        self.ask(Method::PUT, &path, "", "application/json", object)
+        self.ask(Method::PUT, &place, "", "application/json", object)
     }
 
     /// Merges `patch` into an object (RFC 7396).
@@ -98,10 +98,10 @@ impl User {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Failure> {
-        let path = self.path(kind, namespace, name, "")?;
+        let place = self.path(kind, namespace, name, "")?;
         self.ask(
             Method::PATCH,
-            &path,
+            &place,
             "",
             "application/merge-patch+json",
             patch,
@@ -119,10 +119,10 @@ impl User {
         name: &str,
         patch: &Value,
     ) -> Result<Value, Failure> {
-        let path = self.path(kind, namespace, name, "status")?;
+        let place = self.path(kind, namespace, name, "status")?;
         self.ask(
             Method::PATCH,
-            &path,
+            &place,
             "",
             "application/merge-patch+json",
             patch,
@@ -147,10 +147,10 @@ impl User {
                 .map(|container| json!({"name": dig(container, &["name"]), "image": image}))
                 .collect();
         let patch = json!({"spec": {"template": {"spec": {"containers": containers}}}});
-        let path = self.path(kind, namespace, name, "")?;
+        let place = self.path(kind, namespace, name, "")?;
         self.ask(
             Method::PATCH,
-            &path,
+            &place,
             "",
             "application/strategic-merge-patch+json",
             &patch,
@@ -168,11 +168,11 @@ impl User {
         name: &str,
         replicas: u32,
     ) -> Result<Value, Failure> {
-        let path = self.path(kind, namespace, name, "scale")?;
+        let place = self.path(kind, namespace, name, "scale")?;
         let patch = json!({"spec": {"replicas": replicas}});
         self.ask(
             Method::PATCH,
-            &path,
+            &place,
             "",
             "application/merge-patch+json",
             &patch,
@@ -184,8 +184,8 @@ impl User {
     /// # Errors
     /// Whatever the API server refuses.
     pub fn delete(&self, kind: &str, namespace: &str, name: &str) -> Result<Value, Failure> {
-        let path = self.path(kind, namespace, name, "")?;
-        self.ask(Method::DELETE, &path, "", "application/json", &Value::Null)
+        let place = self.path(kind, namespace, name, "")?;
+        self.ask(Method::DELETE, &place, "", "application/json", &Value::Null)
     }
 
     /// Reads an object.
@@ -271,7 +271,7 @@ impl User {
         } else {
             ""
         };
-        Ok(path(&found.kind, version, namespace, name, subresource))
+        Ok(path_of(&found.kind, version, namespace, name, subresource))
     }
 
     fn ask(
@@ -321,7 +321,7 @@ fn version_of(object: &Value) -> &str {
     version.rsplit('/').next().unwrap_or(version)
 }
 
-fn path(kind: &Kind, version: &str, namespace: &str, name: &str, subresource: &str) -> String {
+fn path_of(kind: &Kind, version: &str, namespace: &str, name: &str, subresource: &str) -> String {
     let mut path = if kind.group.is_empty() {
         format!("/api/{version}")
     } else {

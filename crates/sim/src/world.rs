@@ -3,18 +3,20 @@
 use crate::clock::{Chance, Clock};
 use crate::faults::Faults;
 use crate::server::admission::Review;
-use crate::server::store::{Object, Write};
+use crate::server::store::{Key, Object, Write};
 use crate::server::watch::Message;
 use crate::server::{Api, Failure, kinds};
 use crate::service::ClientService;
 use crate::user::User;
+use crate::workloads::{Behaviour, Which, Workloads};
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 /// A simulated cluster and everything around it; a handle, cheap to clone.
 ///
@@ -48,6 +50,9 @@ struct Announcements {
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) api: Api,
+    pub(crate) workloads: Workloads,
+    /// When the driver will look again by itself.
+    planned: Option<Instant>,
 }
 
 impl fmt::Debug for Inner {
@@ -80,16 +85,27 @@ impl Inner {
 
     /// Changes the state, lets everybody in the cluster hear of it, then tells the observers.
     pub(crate) fn with<R>(self: &Arc<Self>, change: impl FnOnce(&mut State) -> R) -> R {
-        let (result, writes) = {
+        let (result, writes, must_wake) = {
             let mut state = lock(&self.state);
             let result = change(&mut state);
-            (result, state.settle())
+            let writes = state.settle();
+            (result, writes, state.must_wake())
         };
-        if !writes.is_empty() {
+        if must_wake {
             self.wake.notify_one();
+        }
+        if !writes.is_empty() {
             self.announce(writes);
         }
         result
+    }
+
+    /// Lets the cluster do what is due; the answer is when it has more to do.
+    fn drive(self: &Arc<Self>) -> Option<Instant> {
+        while self.with(|state| state.workloads.step(&mut state.api)) {}
+        let mut state = lock(&self.state);
+        state.planned = state.workloads.next();
+        state.planned
     }
 
     /// Observers hear of writes in order, also of those that they cause themselves.
@@ -127,9 +143,40 @@ impl Inner {
     }
 }
 
+/// Runs the cluster until the last handle is gone.
+async fn drive(world: Weak<Inner>, wake: Arc<Notify>) {
+    loop {
+        let Some(next) = world.upgrade().map(|inner| inner.drive()) else {
+            return;
+        };
+        match next {
+            None => wake.notified().await,
+            Some(next) => tokio::select! {
+                biased;
+                () = wake.notified() => {}
+                () = tokio::time::sleep_until(next) => {}
+            },
+        }
+    }
+}
+
 impl State {
     fn settle(&mut self) -> Vec<Write> {
-        self.api.store.drain()
+        let writes = self.api.store.drain();
+        for write in &writes {
+            self.workloads.note(write, &self.api.store);
+        }
+        writes
+    }
+
+    /// Whether the driver sleeps longer than it may; it is then taken to be woken.
+    fn must_wake(&mut self) -> bool {
+        let next = self.workloads.next();
+        let is_late = next.is_some_and(|next| self.planned.is_none_or(|planned| next < planned));
+        if is_late {
+            self.planned = next;
+        }
+        is_late
     }
 }
 
@@ -143,6 +190,8 @@ impl World {
         let inner = Arc::new(Inner {
             state: Mutex::new(State {
                 api: Api::new(clock, chance.stream(1)),
+                workloads: Workloads::new(chance.stream(2)),
+                planned: None,
             }),
             clock,
             wake: Arc::new(Notify::new()),
@@ -152,6 +201,7 @@ impl World {
             announcements: Mutex::default(),
             changed: watch::Sender::new(0),
         });
+        tokio::spawn(drive(Arc::downgrade(&inner), Arc::clone(&inner.wake)));
         let world = Self { inner };
         world.begin();
         world
@@ -166,6 +216,7 @@ impl World {
                     .make(kinds::NAMESPACE, json!({"metadata": {"name": name}}), &by);
             }
         });
+        self.add_node("node-0", &[]);
     }
 
     pub(crate) fn inner(&self) -> &Arc<Inner> {
@@ -347,13 +398,97 @@ impl World {
         self.inner.with(|state| state.api.webhooks.remove(name));
     }
 
+    // Pods and nodes.
+
+    /// Adds a node with these labels beside the ones that every node has.
+    pub fn add_node(&self, name: &str, labels: &[(&str, &str)]) {
+        let by: Arc<str> = "cluster".into();
+        let mut all = json!({"kubernetes.io/hostname": name, "kubernetes.io/os": "linux"});
+        for (label, value) in labels {
+            crate::json::set(&mut all, &[label], *value);
+        }
+        let node = json!({
+            "metadata": {"name": name, "labels": all},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}]},
+        });
+        self.inner
+            .with(|state| state.api.make(kinds::NODE, node, &by));
+    }
+
+    /// Says how pods behave from now on, those that exist included; a later script goes before an earlier one.
+    pub fn script(&self, which: Which, behaviour: Behaviour) {
+        self.inner.with(|state| {
+            state.workloads.scripts.retain(|(known, _)| *known != which);
+            state.workloads.scripts.push((which, behaviour));
+            state.workloads.review_pods(&state.api.store);
+        });
+    }
+
+    /// Makes the pods of a namespace that `which` is about unready until [`Self::mend_pods`]; pods made later are not concerned.
+    ///
+    /// Returns how many there are.
+    pub fn break_pods(&self, namespace: &str, which: impl Fn(&Object) -> bool) -> usize {
+        self.inner.with(|state| {
+            let pods = state
+                .api
+                .store
+                .in_namespace(kinds::POD, namespace)
+                .filter(|pod| which(pod));
+            let uids: Vec<String> = pods.map(|pod| pod.uid().to_owned()).collect();
+            let count = uids.len();
+            state.workloads.broken.extend(uids);
+            state.workloads.review_pods(&state.api.store);
+            count
+        })
+    }
+
+    /// Makes all broken pods well again.
+    pub fn mend_pods(&self) {
+        self.inner.with(|state| {
+            state.workloads.broken.clear();
+            state.workloads.review_pods(&state.api.store);
+        });
+    }
+
+    /// Takes the pods of a namespace that `which` is about out at once, as when their node dies; their controllers make new ones.
+    ///
+    /// Returns how many there were.
+    pub fn kill_pods(&self, namespace: &str, which: impl Fn(&Object) -> bool) -> usize {
+        let by: Arc<str> = "cluster".into();
+        self.inner.with(|state| {
+            let pods = state
+                .api
+                .store
+                .in_namespace(kinds::POD, namespace)
+                .filter(|pod| which(pod));
+            let keys: Vec<_> = pods.map(|pod| pod.key()).collect();
+            for key in &keys {
+                state.api.finish(kinds::POD, key, &by);
+            }
+            keys.len()
+        })
+    }
+
+    /// What an autoscaler wants from now on; within its bounds it gets it, and nothing while its target has no replicas.
+    pub fn set_autoscaler(&self, namespace: &str, name: &str, replicas: u32) {
+        let key = Key::new(namespace, name);
+        self.inner
+            .with(|state| state.workloads.wish(key, i64::from(replicas)));
+    }
+
+    /// Stops all controllers and kubelets of the cluster, or lets them go on: the API server alone answers meanwhile.
+    pub fn stop_cluster(&self, is_stopped: bool) {
+        self.inner
+            .with(|state| state.workloads.is_stopped = is_stopped);
+    }
+
     // Looking on.
 
     /// Calls `observer` after every write, before the writer has its answer.
     ///
     /// The world can be asked and changed from inside; it is then the world just after this write (and after all others of the same moment, where
     /// a controller of the world writes several at once).
-    pub fn on_write(&self, observer: impl FnMut(&World, &Write) + Send + 'static) {
+    pub fn on_write(&self, observer: impl FnMut(&Self, &Write) + Send + 'static) {
         lock(&self.inner.observers).push(Box::new(observer));
     }
 
@@ -361,16 +496,16 @@ impl World {
     pub async fn eventually(
         &self,
         patience: Duration,
-        mut is_so: impl FnMut(&World) -> bool,
+        mut is_so: impl FnMut(&Self) -> bool,
     ) -> bool {
         let mut changed = self.inner.changed.subscribe();
-        let end = tokio::time::Instant::now() + patience;
+        let end = Instant::now() + patience;
         loop {
             changed.mark_unchanged();
             if is_so(self) {
                 return true;
             }
-            let now = tokio::time::Instant::now();
+            let now = Instant::now();
             if now >= end {
                 return false;
             }

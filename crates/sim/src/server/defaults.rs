@@ -111,7 +111,7 @@ fn container(container: &mut Value) {
     );
     default(container, &["terminationMessagePolicy"], "File");
     each(container, "ports", |port| {
-        default(port, &["protocol"], "TCP")
+        default(port, &["protocol"], "TCP");
     });
     each(container, "env", |entry| {
         if dig(entry, &["valueFrom", "fieldRef"]).is_object() {

@@ -118,7 +118,7 @@ impl Api {
             finalizers.push(finalizer);
             set(&mut value, &["metadata", "finalizers"], finalizers.clone());
         }
-        let grace = self.grace(id, old, options);
+        let grace = Self::grace(id, old, options);
         if finalizers.is_empty() && grace == 0 && id != kinds::NAMESPACE {
             return None;
         }
@@ -147,7 +147,7 @@ impl Api {
     }
 
     /// Only pods that run somewhere end gracefully.
-    fn grace(&self, id: KindId, old: &Object, options: &Value) -> i64 {
+    fn grace(id: KindId, old: &Object, options: &Value) -> i64 {
         if id != kinds::POD || text(old, &["spec", "nodeName"]).is_empty() {
             return 0;
         }

@@ -5,6 +5,7 @@
 use super::shape::{KeyField, ListShape, Shape};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt::Write as _;
 
 /// One step of a path into an object.
@@ -42,8 +43,14 @@ impl Fields {
     }
 
     pub(crate) fn put(&mut self, step: Step, fields: Self) {
-        if fields.owned || !fields.below.is_empty() {
-            self.below.entry(step).or_default().add(&fields);
+        if !fields.owned && fields.below.is_empty() {
+            return;
+        }
+        match self.below.entry(step) {
+            Entry::Vacant(place) => {
+                place.insert(fields);
+            }
+            Entry::Occupied(mut known) => known.get_mut().add(&fields),
         }
     }
 

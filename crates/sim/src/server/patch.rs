@@ -77,7 +77,7 @@ pub(crate) fn strategic(shape: &Shape, target: &mut Value, patch: &Value) {
         }
         Value::Array(news) => strategic_list(shape, target, news),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
-            *target = patch.clone()
+            *target = patch.clone();
         }
     }
 }

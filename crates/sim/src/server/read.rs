@@ -150,15 +150,15 @@ impl Api {
                 lines
             }
             "" | "0" => self.everything(call, &scope),
-            version => match self.events_since(call, &scope, version)? {
-                Some(lines) => lines,
-                None => {
-                    let oldest = self.store.version();
-                    let gone =
-                        Failure::expired(format!("too old resource version: {version} ({oldest})"));
-                    return Ok(Answer::Json(200, watch::refused(&gone)));
-                }
-            },
+            version => {
+                let Some(lines) = self.events_since(call, &scope, version)? else {
+                    let newest = self.store.version();
+                    let message = format!("too old resource version: {version} ({newest})");
+                    let line = watch::refused(&Failure::expired(message));
+                    return Ok(Answer::Json(200, line));
+                };
+                lines
+            }
         };
         let terms = Terms {
             client: Arc::clone(&call.request.by),
@@ -173,7 +173,7 @@ impl Api {
         };
         let (watch, body) = watch::open(call.form.clone(), scope, terms, backlog);
         self.store.follow(call.stored, watch);
-        Ok(Answer::Watch(body))
+        Ok(Answer::Watch(Box::new(body)))
     }
 
     fn everything(&self, call: &Call<'_>, scope: &Scope) -> Vec<Bytes> {

@@ -22,15 +22,16 @@ impl Api {
         let mut wanted = scale(&old);
         let patch: Value = serde_json::from_slice(&call.request.body)
             .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-        let door = match call.request.verb {
-            Verb::Update => None,
-            _ => PatchKind::of(&call.request.content_type),
+        let door = if call.request.verb == Verb::Update {
+            None
+        } else {
+            PatchKind::of(&call.request.content_type)
         };
         match door {
             None => wanted = patch,
             Some(PatchKind::Json) => patch::json(&mut wanted, &patch)?,
             Some(PatchKind::Merge | PatchKind::Strategic | PatchKind::Apply) => {
-                patch::merge(&mut wanted, &patch)
+                patch::merge(&mut wanted, &patch);
             }
         }
         let version = text(&wanted, &["metadata", "resourceVersion"]);

@@ -194,17 +194,10 @@ impl FieldSelector {
             .map(str::trim)
             .filter(|part| !part.is_empty())
         {
-            let (field, value, wanted) = match part.split_once("!=") {
-                Some((field, value)) => (field, value, Wanted::Different),
-                None => match part.split_once("==").or_else(|| part.split_once('=')) {
-                    Some((field, value)) => (field, value, Wanted::Equal),
-                    None => {
-                        let message =
-                            format!("invalid selector: '{selector}'; can't understand '{part}'");
-                        return Err(Failure::bad_request(message));
-                    }
-                },
-            };
+            let (field, value, wanted) = comparison(part).ok_or_else(|| {
+                let message = format!("invalid selector: '{selector}'; can't understand '{part}'");
+                Failure::bad_request(message)
+            })?;
             let of_kind = SELECTABLE
                 .iter()
                 .find(|(name, _)| *name == kind)
@@ -227,11 +220,21 @@ impl FieldSelector {
             let equal = match found {
                 Value::String(text) => text == value,
                 Value::Null => value.is_empty(),
-                other => other.to_string() == *value,
+                Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+                    serde_json::from_str(value).is_ok_and(|wanted: Value| wanted == *found)
+                }
             };
             equal == (*wanted == Wanted::Equal)
         })
     }
+}
+
+fn comparison(part: &str) -> Option<(&str, &str, Wanted)> {
+    if let Some((field, value)) = part.split_once("!=") {
+        return Some((field, value, Wanted::Different));
+    }
+    let (field, value) = part.split_once("==").or_else(|| part.split_once('='))?;
+    Some((field, value, Wanted::Equal))
 }
 
 #[cfg(test)]

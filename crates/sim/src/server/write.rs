@@ -445,7 +445,7 @@ impl Api {
         if new == **old {
             return Some(old);
         }
-        if subresource.is_empty() {
+        if subresource != "status" {
             count_generation(&kind, &old, &mut new);
         }
         let managers = if old.managers().is_empty() {
