@@ -1,0 +1,272 @@
+//! Codecs of metric providers: from a check to a request, and from an answer to a [`Reading`].
+//!
+//! ```text
+//!  check ──► builtin ──────────────┐
+//!        └─► template ──► query ──►│ MetricProvider::request ──► http::Request
+//!                                  │                                  ⋮  the shell sends it
+//!                     Reading ◄────│ MetricProvider::reading ◄── status, body
+//! ```
+//!
+//! No I/O, no clock. The invariants of this crate: **silence never becomes a number** (INV-12: no data, NaN, an infinity, several
+//! series, an error: none of them is a [`Reading::Value`]), and **no secret is in an error, a reading or a `Debug`**.
+//!
+//! A new provider is one module, one line in [`provider`], and one folder of golden cases.
+
+mod address;
+pub mod builtin;
+mod prometheus;
+mod secret;
+pub mod template;
+mod text;
+mod variables;
+
+use chrono::TimeDelta;
+use http::{Request, StatusCode};
+use slipway_api::MetricProviderSpec;
+use slipway_core::observation::Reading;
+use slipway_core::plan::Problem;
+
+pub use prometheus::server;
+pub use secret::SecretData;
+pub use variables::Variables;
+
+/// Who answers a query: a codec between a check and HTTP.
+pub trait MetricProvider: Sync {
+    /// The request that asks for one number.
+    ///
+    /// **Shape**: `secret` is the data of the Secret that `spec.secretRef` names, read anew for each request (FC-067); `interval`
+    /// is the window of the check as it was written.
+    ///
+    /// # Errors
+    /// A mistake in the spec, the secret or the query: the check is unusable until somebody mends it.
+    fn request(
+        &self,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+        query: &str,
+        interval: &str,
+    ) -> Result<Request<Vec<u8>>, MetricError>;
+
+    /// What the answer says. Never panics, whatever the body holds, and gives [`Reading::Value`] for one finite number only.
+    fn reading(&self, status: StatusCode, body: &[u8]) -> Reading;
+
+    /// The request that finds out whether the provider answers at all.
+    ///
+    /// # Errors
+    /// As [`MetricProvider::request`].
+    fn probe(
+        &self,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+    ) -> Result<Request<Vec<u8>>, MetricError>;
+
+    /// Whether the answer to [`MetricProvider::probe`] is the expected one.
+    ///
+    /// # Errors
+    /// What was answered instead, as text for an event.
+    fn probed(&self, status: StatusCode, body: &[u8]) -> Result<(), String>;
+
+    /// How its requests are to be sent.
+    fn transport(&self, spec: &MetricProviderSpec) -> Transport;
+}
+
+/// How a request is to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// From the first byte sent to the last byte read.
+    pub timeout: TimeDelta,
+    /// Whether the certificate of the server is verified.
+    pub verify_tls: bool,
+}
+
+/// The provider of that name in `spec.provider.type`.
+///
+/// # Errors
+/// For a type that this build has no codec for, and for one that nobody knows. **Differs from Flagger**, where an unknown type is
+/// asked as Prometheus.
+pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> {
+    match Kind::of(kind) {
+        Some(Kind::Prometheus) => Ok(&prometheus::Prometheus),
+        Some(
+            known @ (Kind::Influxdb
+            | Kind::Datadog
+            | Kind::ExternalMetrics
+            | Kind::Stackdriver
+            | Kind::Cloudwatch
+            | Kind::Newrelic
+            | Kind::Graphite
+            | Kind::Dynatrace
+            | Kind::Keptn
+            | Kind::Splunk),
+        ) => Err(Unsupported::NotImplemented(known.as_str())),
+        None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
+    }
+}
+
+/// The types of [`provider`] that have a codec.
+pub const IMPLEMENTED: &[&str] = &["prometheus"];
+
+/// A type of provider that [`provider`] has no codec for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// Flagger knows it, this build does not yet.
+    #[error("metric provider {0} is not implemented, allowed is {allowed}", allowed = IMPLEMENTED.join(", "))]
+    NotImplemented(&'static str),
+    /// Nobody knows it.
+    #[error("metric provider {0:?} is unknown, allowed is {allowed}", allowed = IMPLEMENTED.join(", "))]
+    Unknown(String),
+}
+
+impl Unsupported {
+    /// The same as a mistake in a MetricTemplate.
+    pub fn problem(&self) -> Problem {
+        let implemented = IMPLEMENTED.join(", ");
+        match self {
+            Self::NotImplemented(kind) => Problem::new(
+                "spec.provider.type",
+                kind,
+                format!("not implemented here, must be one of {implemented}"),
+            ),
+            Self::Unknown(kind) => Problem::new(
+                "spec.provider.type",
+                format!("{kind:?}"),
+                format!("must be one of {implemented}"),
+            ),
+        }
+    }
+}
+
+/// Every type that a MetricTemplate may name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Prometheus,
+    Influxdb,
+    Datadog,
+    ExternalMetrics,
+    Stackdriver,
+    Cloudwatch,
+    Newrelic,
+    Graphite,
+    Dynatrace,
+    Keptn,
+    Splunk,
+}
+
+impl Kind {
+    const ALL: [Self; 11] = [
+        Self::Prometheus,
+        Self::Influxdb,
+        Self::Datadog,
+        Self::ExternalMetrics,
+        Self::Stackdriver,
+        Self::Cloudwatch,
+        Self::Newrelic,
+        Self::Graphite,
+        Self::Dynatrace,
+        Self::Keptn,
+        Self::Splunk,
+    ];
+
+    fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
+    }
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prometheus => "prometheus",
+            Self::Influxdb => "influxdb",
+            Self::Datadog => "datadog",
+            Self::ExternalMetrics => "externalmetrics",
+            Self::Stackdriver => "stackdriver",
+            Self::Cloudwatch => "cloudwatch",
+            Self::Newrelic => "newrelic",
+            Self::Graphite => "graphite",
+            Self::Dynatrace => "dynatrace",
+            Self::Keptn => "keptn",
+            Self::Splunk => "splunk",
+        }
+    }
+}
+
+/// Why a check cannot be asked: a mistake in its MetricTemplate or Secret. None of the texts holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MetricError {
+    /// There is no address, and the provider has no default.
+    #[error("spec.provider.address is empty, it {}", address::ALLOWED)]
+    AddressMissing,
+    /// The address is no URL; a password in it is masked.
+    #[error("spec.provider.address is {0}, it {allowed}", allowed = address::ALLOWED)]
+    Address(String),
+    /// `secretRef` names a Secret that was not given.
+    #[error("spec.provider.secretRef names Secret {0}, which could not be read")]
+    SecretMissing(String),
+    /// The Secret lacks what the provider needs.
+    #[error("Secret {secret} has no key {missing}, {needed}")]
+    SecretKey {
+        /// The name of the Secret.
+        secret: String,
+        /// The key that is not there.
+        missing: &'static str,
+        /// What is needed, as a sentence part.
+        needed: &'static str,
+    },
+    /// A value of the Secret cannot be sent.
+    #[error(
+        "Secret {secret} has a value of {key} that is not allowed in a header, it must be one line of text"
+    )]
+    SecretValue {
+        /// The name of the Secret.
+        secret: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// A header cannot be sent; its value is not shown.
+    #[error(
+        "spec.provider.headers has {0:?}, its name must be a token and its values one line of text"
+    )]
+    Header(String),
+    /// The query is empty.
+    #[error("the query is empty, it must be an expression")]
+    QueryEmpty,
+    /// The query does not fit into a URL.
+    #[error("the query has {0} bytes, at most 65000 with the address are allowed")]
+    QueryTooLong(usize),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_of_the_schema_is_known_and_only_prometheus_is_implemented() {
+        assert_eq!(
+            Kind::ALL.map(Kind::as_str),
+            slipway_api::names::METRIC_PROVIDERS
+        );
+        for kind in slipway_api::names::METRIC_PROVIDERS {
+            let found = provider(kind).err();
+            let expected =
+                (!IMPLEMENTED.contains(&kind)).then_some(Unsupported::NotImplemented(kind));
+            assert_eq!(found, expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_type_is_refused_and_never_asked_as_prometheus() {
+        for kind in ["", "Prometheus", "prometheus ", "thanos"] {
+            assert_eq!(
+                provider(kind).err(),
+                Some(Unsupported::Unknown(kind.trim().to_owned())),
+                "{kind:?}"
+            );
+        }
+        let text = provider("datadog")
+            .err()
+            .unwrap()
+            .problem()
+            .of("MetricTemplate test/latency")
+            .to_string();
+        let expected = "MetricTemplate test/latency: spec.provider.type is datadog, not implemented here, must be one of prometheus";
+        assert_eq!(text, expected);
+    }
+}

@@ -1,0 +1,127 @@
+//! Golden cases: what stands in a folder comes out as what stands beside it. `BLESS=1` writes what comes out.
+//!
+//! | folder | given | expected |
+//! | --- | --- | --- |
+//! | `builtin/TELEMETRY` | `podinfo` in `test` | `success-rate.promql`, `request-duration.promql` |
+//! | `PROVIDER/CASE` | `template.yaml`, perhaps `secret.yaml` (a map) and `response.http` | `request.http`, `reading.txt` |
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a golden case that cannot be read fails the test"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use http::{Request, StatusCode};
+use secrecy::SecretSlice;
+use slipway_api::MetricTemplate;
+use slipway_core::plan::TargetKind;
+use slipway_metrics::builtin::{self, Telemetry};
+use slipway_metrics::{MetricError, SecretData, Variables, provider, template};
+
+fn folder(of: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(of)
+}
+
+fn podinfo() -> Variables {
+    let name = || "podinfo".to_owned();
+    Variables {
+        name: name(),
+        namespace: "test".to_owned(),
+        target: name(),
+        target_kind: TargetKind::Deployment,
+        service: name(),
+        ingress: name(),
+        route: name(),
+        interval: "1m".to_owned(),
+        variables: BTreeMap::from([("code".to_owned(), "5..".to_owned())]),
+    }
+}
+
+/// Compares with the file, or writes it.
+#[track_caller]
+fn compare(file: &Path, found: &str) {
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, found).unwrap();
+    }
+    let expected =
+        fs::read_to_string(file).unwrap_or_else(|why| panic!("{}: {why}", file.display()));
+    assert_eq!(found, expected, "{}", file.display());
+}
+
+#[test]
+fn the_built_in_queries_of_each_telemetry() {
+    for telemetry in Telemetry::ALL {
+        let folder = folder("builtin").join(telemetry.as_str());
+        let rate = builtin::success_rate(telemetry, &podinfo());
+        let duration = builtin::request_duration(telemetry, &podinfo());
+        compare(
+            &folder.join("success-rate.promql"),
+            &format!("# {:?}\n{}\n", rate.unit, rate.text),
+        );
+        compare(
+            &folder.join("request-duration.promql"),
+            &format!("# {:?}\n{}\n", duration.unit, duration.text),
+        );
+    }
+}
+
+#[test]
+fn the_requests_and_readings_of_each_provider() {
+    let mut cases = 0;
+    for kind in slipway_metrics::IMPLEMENTED {
+        for case in fs::read_dir(folder(kind)).unwrap() {
+            check(&case.unwrap().path());
+            cases += 1;
+        }
+    }
+    assert!(cases >= 12, "only {cases} cases were found");
+}
+
+#[track_caller]
+fn check(case: &Path) {
+    let read = |file: &str| fs::read_to_string(case.join(file)).ok();
+    let object: MetricTemplate = serde_saphyr::from_str(&read("template.yaml").unwrap()).unwrap();
+    let secret = read("secret.yaml").map(|text| secret_data(&text));
+    let codec = provider(&object.spec.provider.type_).unwrap();
+    let request = match template::render(&object.spec.query, &podinfo()) {
+        Ok(query) => shown(codec.request(&object.spec.provider, secret.as_ref(), &query, "1m")),
+        Err(why) => format!("error: {why}\n"),
+    };
+    compare(&case.join("request.http"), &request);
+    if let Some(response) = read("response.http") {
+        let (head, body) = response.split_once("\n\n").unwrap();
+        let status: StatusCode = head.strip_prefix("HTTP ").unwrap().parse().unwrap();
+        let reading = codec.reading(status, body.trim_end().as_bytes());
+        compare(&case.join("reading.txt"), &format!("{reading:?}\n"));
+    }
+}
+
+fn secret_data(text: &str) -> SecretData {
+    let map: BTreeMap<String, String> = serde_saphyr::from_str(text).unwrap();
+    map.into_iter()
+        .map(|(key, value)| (key, SecretSlice::from(value.into_bytes())))
+        .collect()
+}
+
+fn shown(request: Result<Request<Vec<u8>>, MetricError>) -> String {
+    let request = match request {
+        Ok(request) => request,
+        Err(why) => return format!("error: {why}\n"),
+    };
+    let mut text = format!("{} {}\n", request.method(), request.uri());
+    for (name, value) in request.headers() {
+        writeln!(text, "{name}: {}", value.to_str().unwrap()).unwrap();
+    }
+    format!(
+        "{text}\n{}",
+        String::from_utf8(request.into_body()).unwrap()
+    )
+}
