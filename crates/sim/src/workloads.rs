@@ -298,9 +298,8 @@ impl Workloads {
         let Some(object) = write.object() else { return };
         let is_gone = write.after.is_none();
         let waits = object.is_going() && !list(object, &["metadata", "finalizers"]).is_empty();
-        if (is_gone || waits) && store.dependents(object.uid()).next().is_some() {
-            self.soon(Task::Dependents(object.uid().to_owned()));
-        } else if waits {
+        let has_dependents = store.dependents(object.uid()).next().is_some();
+        if waits || (is_gone && has_dependents) {
             self.soon(Task::Dependents(object.uid().to_owned()));
         }
         if write.id == kinds::NAMESPACE && object.is_going() {

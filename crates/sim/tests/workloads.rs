@@ -1,5 +1,10 @@
 //! The controllers of the cluster: what a Deployment, a `DaemonSet`, a Service, an autoscaler and a deletion lead to.
 
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON answers null where a field is absent"
+)]
+
 use serde_json::{Value, json};
 use slipway_sim::{Behaviour, Object, Which, World};
 use std::sync::{Arc, Mutex};

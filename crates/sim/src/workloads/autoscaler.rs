@@ -54,13 +54,13 @@ pub(super) fn sync(api: &mut Api, key: &Key, by: &Arc<str>, wish: Option<i64>) {
         let mut status = json!({
             "conditions": conditions, "currentReplicas": current, "desiredReplicas": desired,
         });
-        let scaled = if desired == current {
+        let when = if desired == current {
             dig(live, &["status", "lastScaleTime"]).clone()
         } else {
             stamp.into()
         };
-        if !scaled.is_null() {
-            set(&mut status, &["lastScaleTime"], scaled);
+        if !when.is_null() {
+            set(&mut status, &["lastScaleTime"], when);
         }
         set(live, &["status"], status);
     });

@@ -186,7 +186,7 @@ mod tests {
                 pod.stage(seconds(age)),
                 (stage, Some(seconds(rest))),
                 "at {age}"
-            )
+            );
         };
         check(0, Stage::Waiting("ContainerCreating"), 2);
         check(2, Stage::Ready, 5);

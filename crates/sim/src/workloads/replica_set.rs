@@ -7,7 +7,7 @@ use crate::json::{dig, int, set, text};
 use crate::server::Api;
 use crate::server::kinds;
 use crate::server::store::{Key, Object};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,16 +52,16 @@ fn pod_age_key(pod: &Object) -> (String, String) {
 }
 
 /// Writes the status; the answer is when the next ready pod becomes available.
-fn count(api: &mut Api, set: &Object, by: &Arc<str>) -> Option<Duration> {
-    let pods = active_pods(api, set);
-    let least = int(set, &["spec", "minReadySeconds"]).unwrap_or(0);
+fn count(api: &mut Api, replicas: &Object, by: &Arc<str>) -> Option<Duration> {
+    let pods = active_pods(api, replicas);
+    let least = int(replicas, &["spec", "minReadySeconds"]).unwrap_or(0);
     let now = api.clock.now();
     let rests: Vec<Duration> = pods
         .iter()
         .filter_map(|pod| until_available(pod, least, now))
         .collect();
     let available = rests.iter().filter(|rest| rest.is_zero()).count();
-    let labels = dig(set, &["spec", "template", "metadata", "labels"]);
+    let labels = dig(replicas, &["spec", "template", "metadata", "labels"]);
     let labelled = pods
         .iter()
         .filter(|pod| {
@@ -73,7 +73,7 @@ fn count(api: &mut Api, set: &Object, by: &Arc<str>) -> Option<Duration> {
                 .all(|(name, value)| own.get(name) == Some(value))
         })
         .count();
-    let mut status = json!({"replicas": pods.len(), "observedGeneration": dig(set, &["metadata", "generation"])});
+    let mut status = json!({"replicas": pods.len(), "observedGeneration": dig(replicas, &["metadata", "generation"])});
     for (field, count) in [
         ("fullyLabeledReplicas", labelled),
         ("readyReplicas", rests.len()),
@@ -83,7 +83,7 @@ fn count(api: &mut Api, set: &Object, by: &Arc<str>) -> Option<Duration> {
             set(&mut status, &[field], count);
         }
     }
-    api.edit(kinds::REPLICA_SET, &set.key(), by, "status", |live| {
+    api.edit(kinds::REPLICA_SET, &replicas.key(), by, "status", |live| {
         set(live, &["status"], status);
     });
     rests.into_iter().filter(|rest| !rest.is_zero()).min()

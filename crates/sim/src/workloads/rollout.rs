@@ -107,7 +107,7 @@ pub(super) fn scale(api: &mut Api, fleet: &Fleet, by: &Arc<str>) {
     let active: Vec<&Arc<Object>> = fleet.all().filter(|set| wanted(set) > 0).collect();
     match active.as_slice() {
         [] => {
-            let newest = fleet.current.as_ref().or(fleet.old.last());
+            let newest = fleet.current.as_ref().or_else(|| fleet.old.last());
             if let Some(set) = newest.filter(|set| wanted(set) != fleet.wanted()) {
                 resize(api, set, fleet.wanted(), by);
             }
