@@ -33,7 +33,7 @@ pub fn with_configs(revision: &str, digest: &str) -> String {
     if digest.is_empty() {
         return revision.to_owned();
     }
-    hex(format!("{revision}\n{digest}").as_bytes(), 32)
+    hex(format!("{revision}+{digest}").as_bytes(), 32)
 }
 
 /// Flagger's hash of a pod template (Deployment, DaemonSet); `None` where it cannot be computed.

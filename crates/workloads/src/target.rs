@@ -1,0 +1,129 @@
+//! The `Target` seam: a workload that a user deploys, and the primary that is made from it.
+
+mod deployment;
+#[cfg(test)]
+mod tests;
+
+use serde_json::Value;
+use slipway_api::CanaryService;
+use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
+use slipway_core::object::{Kind, Write};
+use slipway_core::observation::Workload;
+use slipway_core::plan::{Problem, TargetKind};
+
+use crate::configs::{ConfigReference, TrackedConfig};
+use crate::{Unsupported, configs};
+
+/// A kind of workload that can be released.
+pub trait Target: Send + Sync {
+    /// The kind of the object, of the target and of its primary.
+    fn kind(&self) -> Kind;
+
+    /// What is judged about a target or a primary. Called for each event of the watch; an object without a status is one that nothing is
+    /// known about yet.
+    fn observe(&self, object: &Value) -> Workload;
+
+    /// How the pods of the target are told from others.
+    ///
+    /// # Errors
+    /// The target selects by none of the labels of the settings, or the value is too long to have the suffix `-primary`.
+    fn selector(&self, object: &Value, settings: &CodecSettings) -> Result<PodSelector, Problem>;
+
+    /// The further ports of the containers, in their order; none unless `service.portDiscovery` is set.
+    fn extra_ports(&self, object: &Value, service: &CanaryService) -> Vec<ExtraPort>;
+
+    /// The ConfigMaps and Secrets that the pods use, each once.
+    fn config_references(&self, object: &Value) -> Vec<ConfigReference>;
+
+    /// The write that makes the primary hold what the target holds: a creation with as many replicas as the target has, when there is no
+    /// primary (`live`), else an apply of everything but `replicas`.
+    ///
+    /// **Shape**: `copy_id` becomes the annotation `flagger-id` of the pods, which restarts them; a primary that already holds this revision
+    /// keeps its id, so that writing twice restarts nothing (FC-090). `tracked` are the configs that the primary has copies of.
+    ///
+    /// # Errors
+    /// The target has no pod template; the primary belongs to another Canary.
+    fn primary(
+        &self,
+        blueprint: &Blueprint<'_>,
+        target: &Value,
+        live: Option<&Value>,
+        tracked: &[TrackedConfig],
+        copy_id: &str,
+    ) -> Result<Write, Problem>;
+
+    /// How many replicas a primary is created with: as many as the target has, at least 1.
+    fn initial_replicas(&self, target: &Value) -> i64;
+
+    /// Whether the primary runs what the target holds, compared field by field; for taking over from Flagger.
+    ///
+    /// **Shape**: only the pod template counts, as for a revision. `flagger-id` and the suffix on names of config copies do not matter,
+    /// and what the copies hold is not looked at.
+    fn same_revision(&self, blueprint: &Blueprint<'_>, target: &Value, primary: &Value) -> bool;
+
+    /// How many replicas a target at zero is scaled up to.
+    ///
+    /// **Shape**: `scaler_least` is the least number that the target's scaler goes to; `None` when it has no scaler, and 1 when the scaler
+    /// could not be read.
+    fn replicas_from_zero(
+        &self,
+        target: &Value,
+        primary: Option<&Value>,
+        scaler_least: Option<i64>,
+    ) -> i64;
+
+    /// How many replicas a promotion gives the primary through its `scale` subresource; `None`: it keeps those it has.
+    ///
+    /// **Shape**: as many as the target has, so that a new number in the user's manifest arrives. A primary with a scaler (`scaled`) is left
+    /// to it, and zero is never copied.
+    ///
+    /// **Source**: dossier 01 §13.2. **Differs from Flagger**, which copies a zero too (Q20).
+    fn promoted_replicas(&self, target: &Value, primary: &Value, scaled: bool) -> Option<i64>;
+
+    /// The writes that record what is promoted, so that a lost primary can be made again as it was: the new record, then the end of the old.
+    ///
+    /// **Shape**: `primary` is the primary as it is, for its number of replicas; `seen` are the records of any Canary in the namespace.
+    ///
+    /// # Errors
+    /// Those of [`Target::primary`].
+    fn record(
+        &self,
+        blueprint: &Blueprint<'_>,
+        target: &Value,
+        primary: Option<&Value>,
+        tracked: &[TrackedConfig],
+        seen: &[&Value],
+    ) -> Result<Vec<Write>, Problem>;
+
+    /// The write that creates a lost primary from its record.
+    ///
+    /// # Errors
+    /// The record does not hold a workload.
+    fn primary_from_record(
+        &self,
+        blueprint: &Blueprint<'_>,
+        record: &Value,
+        copy_id: &str,
+    ) -> Result<Write, Problem>;
+
+    /// The revision of the target together with its configs: what [`Target::primary`] gives the primary.
+    fn revision(&self, target: &Value, tracked: &[TrackedConfig]) -> String {
+        slipway_core::revision::with_configs(
+            &self.observe(target).revision,
+            &configs::digest(tracked),
+        )
+    }
+}
+
+/// The codec of a kind of target.
+///
+/// # Errors
+/// [`Unsupported`]; no kind falls back to another. **Differs from Flagger**, where whatever is not known is a Deployment.
+pub fn target(kind: TargetKind) -> Result<&'static dyn Target, Unsupported> {
+    match kind {
+        TargetKind::Deployment => Ok(&deployment::Deployment),
+        TargetKind::DaemonSet | TargetKind::Service | TargetKind::Knative => {
+            Err(Unsupported::Target(kind))
+        }
+    }
+}
