@@ -16,7 +16,6 @@ use slipway_core::plan::{Plan, Problem};
 pub(crate) use apply::Compare;
 
 use crate::error::{ApiError, Class};
-use crate::observe::store::CanaryKey;
 use crate::observe::{Codecs, View};
 use crate::record::metrics::ReleaseLabels;
 use crate::shell::Shell;
@@ -75,24 +74,21 @@ pub(crate) struct Hands<'a> {
 }
 
 impl Shell {
-    /// Carries out one effect.
+    /// Carries out one effect on the objects around a Canary.
     pub(crate) async fn act(
         &self,
-        key: &CanaryKey,
         plan: &Plan,
         canary: &Canary,
         view: &View,
         effect: &Effect,
     ) -> Result<(), ActError> {
         match effect {
-            Effect::AddFinalizer => return self.add_finalizer(key, canary).await,
-            Effect::RemoveFinalizer => return self.remove_finalizer(key, canary).await,
             Effect::Count(outcome) => {
                 let labels = ReleaseLabels::new(&plan.canary.namespace, &plan.target.name);
                 self.metrics.outcome(&labels, &plan.strategy, *outcome);
                 return Ok(());
             }
-            Effect::Record | Effect::Tell => return Ok(()),
+            Effect::Record | Effect::Tell | Effect::AddFinalizer | Effect::RemoveFinalizer => return Ok(()),
             Effect::Services { .. }
             | Effect::CreatePrimary { .. }
             | Effect::RestorePrimary

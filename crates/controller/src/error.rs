@@ -160,6 +160,9 @@ const TEXT_MAX: usize = 512;
 
 /// The error in one bounded line: what the API server said, or the innermost reason why it could not be asked.
 pub fn brief(error: &kube::Error) -> String {
+    if let kube::Error::Service(inner) = error {
+        return bounded(&chain(inner.as_ref()), TEXT_MAX);
+    }
     let kube::Error::Api(status) = error else {
         return bounded(&chain(error), TEXT_MAX);
     };
@@ -236,7 +239,7 @@ mod tests {
     fn a_lost_connection_is_transient() {
         let error = kube::Error::Service("connection reset".into());
         assert_eq!(class(&error), Class::Transient);
-        assert_eq!(brief(&error), "ServiceError: connection reset");
+        assert_eq!(brief(&error), "connection reset");
     }
 
     #[test]

@@ -26,7 +26,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::clock::Clock;
 
 pub use candidate::Candidate;
-pub use flagger::{Presence, find_flagger, live_flagger};
+pub use flagger::{Doubt, Presence, find_flagger, live_flagger};
 
 /// Our own Lease, unless a flag names Flagger's.
 pub const LEASE_NAME: &str = "slipway-leader-election";

@@ -78,8 +78,11 @@ impl Shell {
         let codecs = obstacles::codecs(plan);
         let mut found: Vec<Obstacle> = Vec::new();
         let kinds = self.kinds_of(plan, codecs.as_ref().ok());
-        for (kind, of_provider) in kinds {
-            match self.watches.ensure(kind, &key.namespace, key) {
+        // All of them are begun before the first is waited for.
+        let states: Vec<_> =
+            kinds.into_iter().map(|kind| (kind, self.watches.ensure(kind.0, &key.namespace, key))).collect();
+        for ((kind, of_provider), state) in states {
+            match state {
                 Sync::Done => {}
                 Sync::Coming => return Ok(None),
                 Sync::Unavailable(why) => found.push(obstacles::unavailable(plan, kind, of_provider, &why)),

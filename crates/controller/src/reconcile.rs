@@ -120,13 +120,15 @@ impl Shell {
         let before = canary.status.clone().unwrap_or_default();
         log_transition(key, &before, &decision.status);
         self.metrics.decision(kind_of(&decision));
-        let mut newest = None;
+        let mut newest = canary.clone();
         for effect in &decision.effects {
             debug!(canary = %name(key), ?effect, "effect");
             match (effect, world) {
-                (Effect::Record, _) => newest = Some(self.record(canary, &decision.status).await?),
-                (Effect::Tell, _) => self.tell(key, newest.as_ref().unwrap_or(canary), &decision.status).await,
-                (effect, Some((plan, view))) => self.act(key, plan, canary, view, effect).await?,
+                (Effect::Record, _) => newest = self.record(&newest, &decision.status).await?,
+                (Effect::Tell, _) => self.tell(key, &newest, &decision.status).await,
+                (Effect::AddFinalizer, _) => newest = self.add_finalizer(key, &newest).await?,
+                (Effect::RemoveFinalizer, _) => newest = self.remove_finalizer(key, &newest).await?,
+                (effect, Some((plan, view))) => self.act(plan, &newest, view, effect).await?,
                 (_, None) => {}
             }
         }

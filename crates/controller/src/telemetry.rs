@@ -3,7 +3,8 @@
 use std::fmt;
 
 use chrono::{SecondsFormat, Utc};
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -62,27 +63,37 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         let time = Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        writeln!(writer, "{}", line(event, time))
+        let text = serde_json::to_string(&line(event, time)).map_err(|_| fmt::Error)?;
+        writeln!(writer, "{text}")
     }
 }
 
-fn line(event: &Event<'_>, time: String) -> Value {
-    let mut fields = Fields(Map::new());
+/// Our four keys first, then the fields in their order; of a field with one of our names, ours is kept.
+fn line(event: &Event<'_>, time: String) -> Line {
+    let mut fields = Fields::default();
     event.record(&mut fields);
-    let Fields(mut fields) = fields;
-    let mut line = Map::new();
-    line.insert("level".to_owned(), word(*event.metadata().level()).into());
-    line.insert("ts".to_owned(), time.into());
-    line.insert("logger".to_owned(), event.metadata().target().into());
-    line.insert(
-        "msg".to_owned(),
-        fields.remove("message").unwrap_or_default(),
-    );
-    // A field with one of our names would hide it.
-    for (name, value) in fields {
-        line.entry(name).or_insert(value);
+    let mut line = vec![
+        ("level", word(*event.metadata().level()).into()),
+        ("ts", time.into()),
+        ("logger", event.metadata().target().into()),
+        ("msg", fields.message),
+    ];
+    for (name, value) in fields.others {
+        if line.iter().all(|(known, _)| *known != name) {
+            line.push((name, value));
+        }
     }
-    Value::Object(line)
+    Line(line)
+}
+
+/// Keys and values of one line, in their order.
+struct Line(Vec<(&'static str, Value)>);
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self(line) = self;
+        to.collect_map(line.iter().map(|(name, value)| (name, value)))
+    }
 }
 
 const fn word(level: Level) -> &'static str {
@@ -94,11 +105,18 @@ const fn word(level: Level) -> &'static str {
     }
 }
 
-struct Fields(Map<String, Value>);
+#[derive(Default)]
+struct Fields {
+    message: Value,
+    others: Vec<(&'static str, Value)>,
+}
 
 impl Fields {
     fn set(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
+        match field.name() {
+            "message" => self.message = value,
+            name => self.others.push((name, value)),
+        }
     }
 }
 
@@ -180,6 +198,10 @@ mod tests {
             );
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert!(
+            text.starts_with("{\"level\":\"info\",\"ts\":\"20"),
+            "{text}"
+        );
         let mut line: Value = serde_json::from_str(&text).unwrap();
         let time = line.as_object_mut().unwrap().remove("ts").unwrap();
         assert!(time.as_str().unwrap().ends_with('Z'), "{time}");

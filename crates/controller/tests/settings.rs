@@ -8,10 +8,13 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use secrecy::ExposeSecret;
 use slipway_controller::leader::{LEASE_NAME, Timings};
+use slipway_controller::record::metrics::Metrics;
 use slipway_controller::settings::{
     AnnotationScope, Args, GlobalNotifier, LogFormat, Namespaces, Origin, ParseError, Policy, Rate,
-    Settings,
+    Settings, client, clients,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 fn read(words: &[&str], environment: &[(&str, &str)]) -> Result<Settings, ParseError> {
     let environment: BTreeMap<String, String> = environment
@@ -490,4 +493,77 @@ fn what_was_given_is_known_with_its_origin() {
         ("port", "9000", Origin::Flag),
     ];
     assert_eq!(given, expected);
+}
+
+/// A kubeconfig of that API server, in a file of its own.
+fn kubeconfig(name: &str, server: &str) -> String {
+    let path = format!("{}/{name}.kubeconfig", env!("CARGO_TARGET_TMPDIR"));
+    let text = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\ncontexts: [{{name: c, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: {server}}}}}]\nusers: [{{name: u, user: {{token: t0k3n}}}}]\n"
+    );
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn routes_of_another_cluster_are_known_to_be_elsewhere() {
+    let here = kubeconfig("here", "http://127.0.0.1:1");
+    let there = kubeconfig("there", "http://127.0.0.1:2");
+    for (mesh, elsewhere) in [(&here, false), (&there, true)] {
+        let flags = [
+            format!("-kubeconfig={here}"),
+            format!("-kubeconfig-service-mesh={mesh}"),
+        ];
+        let settings = settings(&flags.each_ref().map(String::as_str));
+        let clients = clients(&settings, &Metrics::default()).await.unwrap();
+        assert_eq!(clients.mesh_is_elsewhere, elsewhere);
+    }
+    let alone = settings(&["-kubeconfig", &here]);
+    assert!(
+        !clients(&alone, &Metrics::default())
+            .await
+            .unwrap()
+            .mesh_is_elsewhere
+    );
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_is_not_there_is_named() {
+    let settings = settings(&["-kubeconfig=/no/such/file"]);
+    let error = client(&settings).await.err().unwrap();
+    assert_eq!(error.to_string(), "read the kubeconfig /no/such/file");
+}
+
+#[tokio::test]
+async fn requests_to_the_api_server_say_who_asks_and_are_counted() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let path = kubeconfig("counted", "http://127.0.0.1:1");
+    // The URL wins over that of the kubeconfig.
+    let settings = settings(&["-kubeconfig", &path, "-master", &url]);
+    let metrics = Metrics::default();
+    let clients = clients(&settings, &metrics).await.unwrap();
+    let asked = tokio::spawn(async move { clients.api.apiserver_version().await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut head = vec![0; 4096];
+    let read = stream.read(&mut head).await.unwrap();
+    let head = String::from_utf8_lossy(head.get(..read).unwrap()).to_lowercase();
+    assert!(head.starts_with("get /version "), "{head}");
+    assert!(head.contains("authorization: bearer t0k3n\r\n"), "{head}");
+    assert!(
+        head.contains(&format!(
+            "user-agent: {}\r\n",
+            slipway_controller::http::USER_AGENT
+        )),
+        "{head}"
+    );
+    stream
+        .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
+        .await
+        .unwrap();
+    assert!(asked.await.unwrap().is_err());
+    let text = metrics.encode();
+    let expected = r#"slipway_api_requests_total{verb="list",resource="discovery",code="403"} 1"#;
+    assert!(text.contains(expected), "{text}");
 }

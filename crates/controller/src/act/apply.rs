@@ -1,5 +1,7 @@
 //! The one executor of object writes: compared first, adopted first, and never sent by a controller that does not lead.
 
+use std::hash::{Hash, Hasher};
+
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::Value;
@@ -12,7 +14,7 @@ use tracing::debug;
 use super::ActError;
 use super::covers::covers;
 use crate::error::{ApiError, is_already_exists, is_not_found};
-use crate::observe::watches::api_resource;
+use crate::observe::watches::{api_resource, lock};
 use crate::shell::Shell;
 
 /// Whether an apply that would change nothing is left out.
@@ -73,7 +75,11 @@ impl Shell {
         compare: Compare,
     ) -> Result<(), ActError> {
         let live = self.watches.peek(key);
-        if compare == Compare::First && live.as_ref().is_some_and(|live| covers(key, &live.value(), object)) {
+        let content = digest(object);
+        let is_news = lock(&self.watches.store).is_news(key, content);
+        let holds = live.as_ref().is_some_and(|live| covers(key, &live.value(), object));
+        if compare == Compare::First && holds && !is_news {
+            lock(&self.watches.store).note_applied(key, content);
             return Ok(());
         }
         if live.as_ref().is_some_and(|live| live.needs_adoption) {
@@ -83,7 +89,9 @@ impl Shell {
         debug!(object = %key, "apply");
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
         let answer = self.api(key).patch(&key.name, &params, &Patch::Apply(object)).await;
-        self.keep(key, answer.map_err(|error| ApiError::new("apply", key, error))?)
+        self.keep(key, answer.map_err(|error| ApiError::new("apply", key, error))?)?;
+        lock(&self.watches.store).note_applied(key, content);
+        Ok(())
     }
 
     async fn create(&self, key: &Key, object: &Value) -> Result<(), ActError> {
@@ -153,4 +161,11 @@ impl Shell {
         self.watches.written(key.clone(), value);
         Ok(())
     }
+}
+
+/// Tells contents apart within this life.
+fn digest(object: &Value) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    object.to_string().hash(&mut hasher);
+    hasher.finish()
 }

@@ -52,7 +52,7 @@ fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(list) => list.is_empty(),
-        Value::Object(map) => map.is_empty(),
+        Value::Object(map) => map.values().all(is_nothing),
         Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
 }
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn what_is_empty_may_be_absent() {
         let key = kinds::SERVICE.named("test", "app");
-        assert!(covers(&key, &json!({}), &json!({"metadata": {"labels": {}}, "spec": null})));
+        assert!(covers(&key, &json!({"metadata": {}}), &json!({"metadata": {"labels": {}}, "spec": {"ports": []}})));
         assert!(!covers(&key, &json!({}), &json!({"metadata": {"labels": {"a": "b"}}})));
     }
 }

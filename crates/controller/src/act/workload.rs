@@ -74,7 +74,7 @@ impl Hands<'_> {
             }
             let copy = tracked.kind.kind().named(&self.plan.canary.namespace, &names::primary_name(&tracked.name));
             let live = self.read(&copy).await?;
-            let writes = configs::copy(&self.blueprint(), tracked, &object, live.as_ref());
+            let writes = configs::copy(&self.blueprint(), tracked, &object, live.as_ref())?;
             // Their bodies are never stored: there is nothing to compare with.
             self.write_all(&writes, Compare::Not).await?;
         }

@@ -1,5 +1,7 @@
 //! Is a Flagger at work where we want to work? Two controllers on one Canary are the worst case (A7).
 
+use std::fmt;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -8,7 +10,7 @@ use kube::api::{Api, ListParams};
 use slipway_api::time;
 
 use super::FLAGGER_LEASE_NAME;
-use crate::error::{brief, is_not_found};
+use crate::error::{ApiError, Class, is_not_found};
 use crate::settings::Namespaces;
 
 /// What the names of our own candidates begin with: with Flagger's Lease in use, our own hold on it is no Flagger.
@@ -21,8 +23,31 @@ pub enum Presence {
     Running(String),
     /// None was found.
     Absent,
-    /// It could not be found out, for this reason: we go on, and say so.
-    Unknown(String),
+    /// It could not be found out.
+    Unknown(Doubt),
+}
+
+/// Why it could not be found out. Where we may not look ([`Class::Denied`]) nothing is gained by looking again; else it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// What kind of reason.
+    pub class: Class,
+    text: String,
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
+impl From<ApiError> for Doubt {
+    fn from(error: ApiError) -> Self {
+        Self {
+            class: error.class(),
+            text: error.to_string(),
+        }
+    }
 }
 
 /// How long Flagger's Lease is held after a renewal, where it does not say.
@@ -73,7 +98,7 @@ pub async fn find_flagger(
     match (by_lease, by_deployment) {
         (_, Ok(Some(found))) => Presence::Running(found),
         (Ok(_), Ok(None)) => Presence::Absent,
-        (Err(why), _) | (_, Err(why)) => Presence::Unknown(why),
+        (Err(why), _) | (_, Err(why)) => Presence::Unknown(why.into()),
     }
 }
 
@@ -81,29 +106,29 @@ async fn by_lease(
     client: &kube::Client,
     namespace: &str,
     now: DateTime<Utc>,
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, ApiError> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
     match leases.get(FLAGGER_LEASE_NAME).await {
         Ok(lease) => Ok(flagger_holder(&lease, now)
             .map(|holder| format!("Lease {namespace}/{FLAGGER_LEASE_NAME} held by {holder}"))),
         Err(error) if is_not_found(&error) => Ok(None),
-        Err(error) => Err(format!(
-            "get Lease {namespace}/{FLAGGER_LEASE_NAME}: {}",
-            brief(&error)
-        )),
+        Err(error) => {
+            let object = format!("Lease {namespace}/{FLAGGER_LEASE_NAME}");
+            Err(ApiError::new("get", object, error))
+        }
     }
 }
 
 async fn by_deployment(
     client: &kube::Client,
     scope: &Namespaces,
-) -> Result<Option<String>, String> {
+) -> Result<Option<String>, ApiError> {
     for deployments in scope.apis::<Deployment>(client) {
         for label in LABELS {
             let list = deployments
                 .list(&ListParams::default().labels(label))
                 .await
-                .map_err(|error| format!("list Deployments: {}", brief(&error)))?;
+                .map_err(|error| ApiError::new("list", "Deployments", error))?;
             let found = list
                 .items
                 .iter()

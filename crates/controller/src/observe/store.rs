@@ -66,6 +66,8 @@ pub(crate) enum Sync {
 pub(crate) struct Store {
     objects: HashMap<Key, Stored>,
     gone: HashMap<Key, u64>,
+    /// What we applied last in this life, by its digest: a field that is no longer sent must go, so that another content is always sent.
+    applied: HashMap<Key, u64>,
     sync: HashMap<(Kind, Option<String>), Sync>,
     listed: HashMap<(Kind, Option<String>), HashSet<Key>>,
     interest: HashMap<Key, BTreeSet<CanaryKey>>,
@@ -140,12 +142,23 @@ impl Store {
         woken
     }
 
+    /// Whether this content differs from what was applied last in this life.
+    pub(crate) fn is_news(&self, key: &Key, content: u64) -> bool {
+        self.applied.get(key).is_some_and(|applied| *applied != content)
+    }
+
+    /// Notes what was applied, or found to be there already.
+    pub(crate) fn note_applied(&mut self, key: &Key, content: u64) {
+        self.applied.insert(key.clone(), content);
+    }
+
     /// An object is gone; who is to be woken.
     pub(crate) fn remove(&mut self, key: &Key, version: u64) -> Vec<CanaryKey> {
         if self.gone.len() >= GONE_AT_MOST {
             self.gone.clear();
         }
         self.gone.insert(key.clone(), version);
+        self.applied.remove(key);
         self.objects.remove(key);
         self.interested(key)
     }

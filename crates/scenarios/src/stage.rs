@@ -1,0 +1,134 @@
+//! A simulated cluster with the real controller on it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use slipway_api::{CanaryStatus, Phase};
+use slipway_controller::clock::{Clock, TokioClock};
+use slipway_controller::record::metrics::Metrics;
+use slipway_controller::run;
+use slipway_controller::settings::{Clients, Settings};
+use slipway_sim::World;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::objects::NAMESPACE;
+use crate::outside::Outside;
+
+/// A simulated cluster, the outside world, and a controller on them.
+pub struct Stage {
+    /// The cluster.
+    pub world: World,
+    /// Prometheus and hooks.
+    pub outside: Outside,
+    clock: Arc<dyn Clock>,
+    flags: Vec<String>,
+    running: Option<Running>,
+}
+
+struct Running {
+    shutdown: CancellationToken,
+    task: JoinHandle<Result<(), run::RunError>>,
+}
+
+/// The name under which the cluster knows the controller.
+pub const SLIPWAY: &str = "slipway";
+
+impl Stage {
+    /// A cluster with every kind installed, the namespace of scenarios, and a controller with these flags.
+    pub fn new(seed: u64, flags: &[&str]) -> Self {
+        let world = World::new(seed);
+        world.install_all();
+        let namespace = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
+        world.apply(&namespace).unwrap_or_default();
+        let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(world.now()));
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut stage = Self { world, outside: Outside::default(), clock, flags, running: None };
+        stage.start();
+        stage
+    }
+
+    /// Starts the controller, as a process that was started anew: it remembers nothing.
+    pub fn start(&mut self) {
+        let words = self.flags.iter().map(OsString::from);
+        let Ok(settings) = Settings::read(words, &BTreeMap::new()) else { return };
+        let client = kube::Client::new(self.world.client_service(SLIPWAY), "default");
+        let world = run::World {
+            clients: Clients { api: client.clone(), lease: client.clone(), mesh: client, mesh_is_elsewhere: false },
+            clock: Arc::clone(&self.clock),
+            http: Arc::new(self.outside.clone()),
+            listener: None,
+            metrics: Metrics::new("istio"),
+        };
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(run::run(settings, world, shutdown.clone()));
+        self.running = Some(Running { shutdown, task });
+    }
+
+    /// Ends the controller as `kill -9` does.
+    pub fn kill(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.task.abort();
+        }
+    }
+
+    /// Asks the controller to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.shutdown.cancel();
+            running.task.await.ok();
+        }
+    }
+
+    /// Applies objects as a user does.
+    pub fn apply(&self, objects: &[Value]) {
+        for object in objects {
+            let applied = self.world.apply(object);
+            assert!(applied.is_ok(), "the cluster refuses {object}: {applied:?}");
+        }
+    }
+
+    /// The status of the Canary `app`.
+    pub fn status(&self) -> CanaryStatus {
+        let canary = self.world.get("Canary", NAMESPACE, "app");
+        let status = canary.and_then(|canary| canary.value().get("status").cloned());
+        status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default()
+    }
+
+    /// Waits for one of these phases.
+    pub async fn reach(&self, phases: &[Phase], patience: Duration) -> Phase {
+        self.world
+            .eventually(patience, |_| phases.contains(&self.status().phase))
+            .await;
+        self.status().phase
+    }
+
+    /// An object of the namespace of scenarios.
+    pub fn object(&self, kind: &str, name: &str) -> Option<Value> {
+        self.world.get(kind, NAMESPACE, name).map(|object| object.value().clone())
+    }
+
+    /// The texts of the events so far, in order.
+    pub fn events(&self) -> Vec<String> {
+        let mut events: Vec<(String, String)> = self
+            .world
+            .list("Event", NAMESPACE)
+            .iter()
+            .map(|event| {
+                let text = |pointer: &str| event.value().pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+                (text("/metadata/resourceVersion"), text("/note"))
+            })
+            .collect();
+        events.sort_by_key(|(version, _)| version.parse::<u64>().unwrap_or(0));
+        events.into_iter().map(|(_, text)| text).collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
