@@ -5,13 +5,15 @@
 //! **Source**: dossier 02 D.1, 03 D2. **Differs from Flagger**: series of deleted Canaries and of emptied namespaces vanish; text format
 //! of prometheus-client (`le="1.0"`, A9).
 
+mod labels;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -24,127 +26,11 @@ use slipway_core::weight::Weight;
 
 use crate::error::Class;
 
-/// A release, as the labels name it: by its **target**, not by its Canary.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-pub struct ReleaseLabels {
-    /// The name of the target.
-    pub name: String,
-    /// Its namespace.
-    pub namespace: String,
-}
-
-impl ReleaseLabels {
-    /// The labels of the release of that target.
-    pub fn new(namespace: &str, target: &str) -> Self {
-        Self {
-            name: target.to_owned(),
-            namespace: namespace.to_owned(),
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct InfoLabels {
-    version: &'static str,
-    mesh_provider: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct NamespaceLabels {
-    namespace: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WorkloadLabels {
-    workload: String,
-    namespace: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReadingLabels {
-    name: String,
-    namespace: String,
-    metric: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    name: String,
-    namespace: String,
-    deployment_strategy: &'static str,
-    analysis_status: &'static str,
-}
-
-/// A request to the API server.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ApiLabels {
-    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `other`.
-    pub verb: &'static str,
-    /// The plural name of the kind.
-    pub resource: String,
-    /// The HTTP status; 0 when no answer came.
-    pub code: u16,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct KindLabels {
-    kind: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabels {
-    class: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ResultLabels {
-    result: &'static str,
-}
-
-/// What a call of `decide` came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum DecisionKind {
-    /// There was nothing to do.
-    Rest,
-    /// There were effects.
-    Act,
-    /// There were questions, and no effects.
-    Ask,
-}
-
-/// What became of something that people were to be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Delivery {
-    /// It was delivered.
-    Sent,
-    /// It was not, after every try.
-    Failed,
-    /// There was no room for it, or no time.
-    Dropped,
-    /// It had been delivered before.
-    Repeated,
-}
-
-impl Delivery {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-            Self::Repeated => "repeated",
-        }
-    }
-}
-
-impl DecisionKind {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Rest => "rest",
-            Self::Act => "act",
-            Self::Ask => "ask",
-        }
-    }
-}
+pub use labels::{ApiLabels, DecisionKind, Delivery, ReleaseLabels};
+use labels::{
+    ClassLabels, InfoLabels, KindLabels, NamespaceLabels, OutcomeLabels, ReadingLabels,
+    ResultLabels, WorkloadLabels,
+};
 
 /// The metrics of one process. Clones are the same metrics.
 #[derive(Clone)]

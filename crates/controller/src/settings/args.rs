@@ -16,7 +16,7 @@ use slipway_core::plan::Problem;
 use super::go::{self, boolean, duration, secret};
 use super::{AnnotationScope, LogFormat, Policy, Settings};
 
-/// Runs the controller. Flags may be written with one dash or two; those marked [Flagger] are Flagger's.
+/// Runs the controller. Flags may be written with one dash or two; those marked (Flagger) are Flagger's.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "slipway controller",
@@ -41,7 +41,7 @@ pub struct Args {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Cluster")]
 pub(super) struct ClusterArgs {
-    /// Path of a kubeconfig; without one, the pod's own account [Flagger]
+    /// Path of a kubeconfig; without one, the pod's own account (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_KUBECONFIG",
@@ -49,7 +49,7 @@ pub(super) struct ClusterArgs {
         hide_default_value = true
     )]
     pub(super) kubeconfig: String,
-    /// URL of the API server, instead of the kubeconfig's [Flagger]
+    /// URL of the API server, instead of the kubeconfig's (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_MASTER",
@@ -57,13 +57,13 @@ pub(super) struct ClusterArgs {
         hide_default_value = true
     )]
     pub(super) master: String,
-    /// Requests a second to the API server; 0 is without limit [Flagger: 100]
+    /// Requests a second to the API server; 0 is without limit (Flagger: 100)
     #[arg(long, env = "SLIPWAY_KUBECONFIG_QPS", default_value_t = 1000)]
     pub(super) kubeconfig_qps: i32,
-    /// Requests at once to the API server [Flagger: 250]
+    /// Requests at once to the API server (Flagger: 250)
     #[arg(long, env = "SLIPWAY_KUBECONFIG_BURST", default_value_t = 2000)]
     pub(super) kubeconfig_burst: i32,
-    /// Path of the kubeconfig of the cluster where routing objects live [Flagger]
+    /// Path of the kubeconfig of the cluster where routing objects live (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_KUBECONFIG_SERVICE_MESH",
@@ -71,7 +71,7 @@ pub(super) struct ClusterArgs {
         hide_default_value = true
     )]
     pub(super) kubeconfig_service_mesh: String,
-    /// Namespaces to work on, with commas between; none is all [Flagger: one]
+    /// Namespaces to work on, with commas between; none is all (Flagger: one)
     #[arg(
         long,
         env = "SLIPWAY_NAMESPACE",
@@ -84,24 +84,24 @@ pub(super) struct ClusterArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Releases")]
 pub(super) struct ReleaseArgs {
-    /// The traffic router of Canaries that name none [Flagger]
+    /// The traffic router of Canaries that name none (Flagger)
     #[arg(long, env = "SLIPWAY_MESH_PROVIDER", default_value = "istio")]
     pub(super) mesh_provider: String,
-    /// URL of Prometheus [Flagger]
+    /// URL of Prometheus (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_METRICS_SERVER",
         default_value = "http://prometheus:9090"
     )]
     pub(super) metrics_server: String,
-    /// Labels that tell the pods of a target from others; the first that it selects by counts [Flagger]
+    /// Labels that tell the pods of a target from others; the first that it selects by counts (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_SELECTOR_LABELS",
         default_value = "app,name,app.kubernetes.io/name"
     )]
     pub(super) selector_labels: String,
-    /// Prefixes of labels and annotations that the primary gets too; * is all [Flagger]
+    /// Prefixes of labels and annotations that the primary gets too; * is all (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_INCLUDE_LABEL_PREFIX",
@@ -109,14 +109,14 @@ pub(super) struct ReleaseArgs {
         hide_default_value = true
     )]
     pub(super) include_label_prefix: String,
-    /// Prefix of NGINX's annotations [Flagger]
+    /// Prefix of NGINX's annotations (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_INGRESS_ANNOTATIONS_PREFIX",
         default_value = "nginx.ingress.kubernetes.io"
     )]
     pub(super) ingress_annotations_prefix: String,
-    /// Ingress class of Contour's HTTPProxies [Flagger]
+    /// Ingress class of Contour's HTTPProxies (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_INGRESS_CLASS",
@@ -124,15 +124,15 @@ pub(super) struct ReleaseArgs {
         hide_default_value = true
     )]
     pub(super) ingress_class: String,
-    /// Track the ConfigMaps and Secrets of a target [Flagger]
+    /// Track the ConfigMaps and Secrets of a target (Flagger)
     #[arg(long, env = "SLIPWAY_ENABLE_CONFIG_TRACKING", default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(super) enable_config_tracking: bool,
-    /// Refuse templates, alert providers and upstreams of other namespaces [Flagger]
+    /// Refuse templates, alert providers and upstreams of other namespaces (Flagger)
     #[arg(long, env = "SLIPWAY_NO_CROSS_NAMESPACE_REFS", default_value_t = false, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(super) no_cross_namespace_refs: bool,
-    /// The shortest interval of an analysis that is honoured [Flagger: 10s, fixed]
+    /// The shortest interval of an analysis that is honoured (Flagger: 10s, fixed)
     #[arg(long, env = "SLIPWAY_MINIMUM_INTERVAL", default_value = "10s", value_parser = duration)]
     pub(super) minimum_interval: TimeDelta,
     /// How long a side that lost its traffic stays up: proxies learn late
@@ -152,11 +152,11 @@ pub(super) struct ReleaseArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Leader election")]
 pub(super) struct LeaderArgs {
-    /// Work only while holding the Lease [Flagger: false]
+    /// Work only while holding the Lease (Flagger: false)
     #[arg(long, env = "SLIPWAY_ENABLE_LEADER_ELECTION", default_value_t = true, action = ArgAction::Set, num_args = 0..=1,
           require_equals = true, default_missing_value = "true", value_parser = boolean)]
     pub(super) enable_leader_election: bool,
-    /// Namespace of the Lease; with --namespace it is the first of those [Flagger]
+    /// Namespace of the Lease; with --namespace it is the first of those (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_LEADER_ELECTION_NAMESPACE",
@@ -166,13 +166,13 @@ pub(super) struct LeaderArgs {
     /// Name of the Lease; flagger-leader-election for a migration with both installed
     #[arg(long, env = "SLIPWAY_LEASE_NAME", default_value = crate::leader::LEASE_NAME)]
     pub(super) lease_name: String,
-    /// How long the Lease is ours after a renewal, for others [Flagger: 60s, fixed]
+    /// How long the Lease is ours after a renewal, for others (Flagger: 60s, fixed)
     #[arg(long, env = "SLIPWAY_LEASE_DURATION", default_value = "15s", value_parser = duration)]
     pub(super) lease_duration: TimeDelta,
-    /// How long it is ours after a renewal, for us [Flagger: 15s, fixed]
+    /// How long it is ours after a renewal, for us (Flagger: 15s, fixed)
     #[arg(long, env = "SLIPWAY_RENEW_DEADLINE", default_value = "10s", value_parser = duration)]
     pub(super) renew_deadline: TimeDelta,
-    /// Time between two renewals [Flagger: 5s, fixed]
+    /// Time between two renewals (Flagger: 5s, fixed)
     #[arg(long, env = "SLIPWAY_RETRY_PERIOD", default_value = "2s", value_parser = duration)]
     pub(super) retry_period: TimeDelta,
 }
@@ -180,10 +180,10 @@ pub(super) struct LeaderArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Notifications")]
 pub(super) struct NotifyArgs {
-    /// URL that gets every event; EVENT_WEBHOOK_URL wins [Flagger]
+    /// URL that gets every event; EVENT_WEBHOOK_URL wins (Flagger)
     #[arg(long, env = "SLIPWAY_EVENT_WEBHOOK", hide_env_values = true, value_parser = secret)]
     pub(super) event_webhook: Option<SecretString>,
-    /// Name of the cluster in alerts [Flagger]
+    /// Name of the cluster in alerts (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_CLUSTER_NAME",
@@ -191,16 +191,16 @@ pub(super) struct NotifyArgs {
         hide_default_value = true
     )]
     pub(super) cluster_name: String,
-    /// Slack's URL; SLACK_URL wins [Flagger]
+    /// Slack's URL; SLACK_URL wins (Flagger)
     #[arg(long, env = "SLIPWAY_SLACK_URL", hide_env_values = true, value_parser = secret)]
     pub(super) slack_url: Option<SecretString>,
-    /// Slack's token; SLACK_TOKEN wins [Flagger]
+    /// Slack's token; SLACK_TOKEN wins (Flagger)
     #[arg(long, env = "SLIPWAY_SLACK_TOKEN", hide_env_values = true, value_parser = secret)]
     pub(super) slack_token: Option<SecretString>,
-    /// Proxy to Slack; SLACK_PROXY_URL wins [Flagger]
+    /// Proxy to Slack; SLACK_PROXY_URL wins (Flagger)
     #[arg(long, env = "SLIPWAY_SLACK_PROXY_URL", hide_env_values = true, value_parser = secret)]
     pub(super) slack_proxy_url: Option<SecretString>,
-    /// Slack's channel [Flagger]
+    /// Slack's channel (Flagger)
     #[arg(
         long,
         env = "SLIPWAY_SLACK_CHANNEL",
@@ -208,13 +208,13 @@ pub(super) struct NotifyArgs {
         hide_default_value = true
     )]
     pub(super) slack_channel: String,
-    /// Name of the sender in Slack [Flagger]
+    /// Name of the sender in Slack (Flagger)
     #[arg(long, env = "SLIPWAY_SLACK_USER", default_value = "flagger")]
     pub(super) slack_user: String,
-    /// Teams' URL; MSTEAMS_URL wins [Flagger]
+    /// Teams' URL; MSTEAMS_URL wins (Flagger)
     #[arg(long, env = "SLIPWAY_MSTEAMS_URL", hide_env_values = true, value_parser = secret)]
     pub(super) msteams_url: Option<SecretString>,
-    /// Proxy to Teams; MSTEAMS_PROXY_URL wins [Flagger]
+    /// Proxy to Teams; MSTEAMS_PROXY_URL wins (Flagger)
     #[arg(long, env = "SLIPWAY_MSTEAMS_PROXY_URL", hide_env_values = true, value_parser = secret)]
     pub(super) msteams_proxy_url: Option<SecretString>,
 }
@@ -222,19 +222,19 @@ pub(super) struct NotifyArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Process")]
 pub(super) struct ProcessArgs {
-    /// Port of /healthz, /readyz and /metrics [Flagger]
+    /// Port of /healthz, /readyz and /metrics (Flagger)
     #[arg(long, env = "SLIPWAY_PORT", default_value_t = 8080)]
     pub(super) port: u16,
-    /// debug, info, warn or error; anything else is info [Flagger: debug]
+    /// debug, info, warn or error; anything else is info (Flagger: debug)
     #[arg(long, env = "SLIPWAY_LOG_LEVEL", default_value = "info")]
     pub(super) log_level: String,
     /// The form of log lines, instead of --zap-encoding
     #[arg(long, env = "SLIPWAY_LOG_FORMAT", value_enum)]
     pub(super) log_format: Option<LogFormat>,
-    /// json or console [Flagger]
+    /// json or console (Flagger)
     #[arg(long, env = "SLIPWAY_ZAP_ENCODING", default_value = "json", value_enum)]
     pub(super) zap_encoding: LogFormat,
-    /// Print the version and end [Flagger]
+    /// Print the version and end (Flagger)
     #[arg(long, default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_missing_value = "true", value_parser = boolean, hide_default_value = true, hide_possible_values = true)]
     pub(super) version: bool,
@@ -244,13 +244,13 @@ pub(super) struct ProcessArgs {
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Accepted and ignored")]
 pub(super) struct IgnoredArgs {
-    /// Nothing is polled here [Flagger]
+    /// Nothing is polled here (Flagger)
     #[arg(long, default_value = "10s", hide = true)]
     pub(super) control_loop_interval: String,
-    /// See --concurrency [Flagger]
+    /// See --concurrency (Flagger)
     #[arg(long, default_value = "2", hide = true)]
     pub(super) threadiness: String,
-    /// There is one logger [Flagger]
+    /// There is one logger (Flagger)
     #[arg(long, hide = true, default_value = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) zap_replace_globals: String,
     #[command(flatten)]
