@@ -119,7 +119,8 @@ class Kube:
 
     def get(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object:
         """An object; ApiError 404 when there is none."""
-        return self.request("GET", self.resource(api_version, kind).path(namespace, name))
+        found: Object = self.request("GET", self.resource(api_version, kind).path(namespace, name))
+        return found
 
     def find(self, api_version: str, kind: str, namespace: str | None, name: str) -> Object | None:
         """An object, or None."""
@@ -133,13 +134,15 @@ class Kube:
     def list(self, api_version: str, kind: str, namespace: str | None = None, selector: str = "") -> list[Object]:
         """The objects of a kind, in a namespace or in all."""
         query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
-        return self.request("GET", self.resource(api_version, kind).path(namespace) + query)["items"]
+        items: list[Object] = self.request("GET", self.resource(api_version, kind).path(namespace) + query)["items"]
+        return items
 
     def patch(self, api_version: str, kind: str, namespace: str | None, name: str, change: Any, *,
               sub: str | None = None, content_type: str = "application/merge-patch+json") -> Object:
         """Changes an object, or a subresource of it."""
         path = self.resource(api_version, kind).path(namespace, name, sub)
-        return self.request("PATCH", path, change, content_type)
+        changed: Object = self.request("PATCH", path, change, content_type)
+        return changed
 
     def delete(self, api_version: str, kind: str, namespace: str | None, name: str) -> None:
         """Deletes an object; none is none."""

@@ -55,7 +55,7 @@ def wait_ready(url: str, seconds: float = 30) -> None:
 @contextmanager
 def slipway(folder: Path, program: Path) -> Iterator[int]:
     """The controller, as a process with its own user."""
-    command = [
+    command: list[str | Path] = [
         program, "controller", "-mesh-provider=istio", f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", f"-port={SLIPWAY_PORT}",
         # As Flagger was measured: the measurement is of the controller, not of a limit in its client.
         "-kubeconfig-qps=2000", "-kubeconfig-burst=4000",
@@ -87,11 +87,11 @@ def fleet(folder: Path, program: Path, *, everything: bool) -> bool:
     with running(folder / "logs" / "fakeprom.log", sys.executable, E2E / "fakeprom.py"):
         wait_ready(f"{PROMETHEUS}/-/ready")
         with slipway(folder, program) as pid:
-            command = [sys.executable, E2E / "fleet.py", folder, "slipway", str(pid), str(size), str(released)]
+            command: list[str | Path] = [sys.executable, E2E / "fleet.py", folder, "slipway", str(pid), str(size), str(released)]
             measured = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
     (folder / "fleet.json").write_text(measured)
     print(measured)
-    good = json.loads(measured)["outcomes"] == {"Succeeded": released}
+    good = bool(json.loads(measured)["outcomes"] == {"Succeeded": released})
     print(f"{'ok  ' if good else 'FAIL'} fleet of {size}")
     return good
 
@@ -107,7 +107,8 @@ def main() -> int:
     args = parser.parse_args()
     crds = subprocess.run([args.program, "crds"], check=True, capture_output=True).stdout
     subprocess.run(["kubectl", "apply", "--server-side", "-f", "-"], input=crds, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/canaries.flagger.app"], check=True, stdout=subprocess.DEVNULL)
+    wait = ["kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/canaries.flagger.app"]
+    subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)
     stories = [name for name in args.only if name not in ("traces", "fleet")]
     good = True
     if not args.only or stories or "traces" in args.only:

@@ -1,5 +1,5 @@
-# shellcheck shell=bash
-# To be sourced, in a space (space.sh), in the cluster's folder: the part that both tiers share, etcd, kube-apiserver and
+# shellcheck shell=bash disable=SC2154
+# To be sourced after space.sh, in a space, in the cluster's folder: the part that both tiers share, etcd, kube-apiserver and
 # kube-controller-manager, with one certificate authority and a kubeconfig for each user.
 
 # certificate FILE USER GROUP NAMES: USER and GROUP are what Kubernetes reads as the user's name and group
@@ -45,7 +45,7 @@ rules:
 - {level: None}
 Y
   start etcd etcd --data-dir etcd --unsafe-no-fsync --log-level=warn --quota-backend-bytes=4294967296
-  start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --advertise-address=$node_ip --bind-address=0.0.0.0 --secure-port=6443 \
+  start apiserver kube-apiserver --etcd-servers=http://127.0.0.1:2379 --advertise-address="$node_ip" --bind-address=0.0.0.0 --secure-port=6443 \
     --client-ca-file=pki/ca.crt --tls-cert-file=pki/apiserver.crt --tls-private-key-file=pki/apiserver.key \
     --kubelet-preferred-address-types=InternalIP --kubelet-client-certificate=pki/api-kubelet.crt --kubelet-client-key=pki/api-kubelet.key \
     --service-account-issuer=https://kubernetes.default.svc --service-account-key-file=pki/sa.pub --service-account-signing-key-file=pki/sa.key \

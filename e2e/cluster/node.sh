@@ -119,7 +119,7 @@ imageGCLowThresholdPercent: 99
 nodeStatusUpdateFrequency: 10s
 syncFrequency: 10s
 Y
-  start kubelet kubelet --kubeconfig=kubelet.kubeconfig --config=kubelet.yaml --hostname-override=n0 --node-ip=$node_ip --root-dir="$PWD/kubelet"
+  start kubelet kubelet --kubeconfig=kubelet.kubeconfig --config=kubelet.yaml --hostname-override=n0 --node-ip="$node_ip" --root-dir="$PWD/kubelet"
 }
 
 verb=${1:-}; dir=$(realpath -m "${2:?folder of the cluster}")

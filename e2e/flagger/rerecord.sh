@@ -20,6 +20,7 @@ build_flagger() {
 "$e2e/cluster/light.sh" up "$dir"
 trap '"$e2e/cluster/light.sh" down "$dir"' EXIT
 "$e2e/cluster/light.sh" in "$dir" kubectl apply --server-side -f "$(go -C "$at" list -m -f '{{.Dir}}' $module)/artifacts/flagger/crd.yaml"
+# shellcheck disable=SC2016  # these are for the inner shell
 PYTHONPATH=$e2e TICK=10 "$e2e/cluster/light.sh" in "$dir" bash -euc '
   python3 "$0/record.py" "$1" "$0/traces" "${@:2}" & recorder=$!
   for _ in $(seq 100); do curl -sf http://127.0.0.1:19090/-/ready >/dev/null && break; sleep 0.2; done

@@ -12,11 +12,11 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from suites import objects, stories
+import suites.stories  # noqa: F401, to register them
+from suites import objects
 from suites.case import STORIES, Case, Story
 from suites.world import World
 
-assert stories.story  # importing registers them
 printing = threading.Lock()
 
 
@@ -92,7 +92,7 @@ def main() -> int:
             if not own:
                 world.install("slipway", only_here=False)
             with ThreadPoolExecutor(args.jobs) as pool:
-                done += pool.map(lambda pair: run(world, *pair, args.seed, keep=args.keep), group)
+                done += pool.map(lambda pair: run(world, pair[0], pair[1], args.seed, keep=args.keep), group)
             if not own:
                 world.kube.delete("apps/v1", "Deployment", "slipway", "slipway")
                 world.watch.until("Deployment", "slipway", "slipway", lambda obj: not obj, 30)

@@ -13,6 +13,7 @@ from suites.objects import APP, Object
 from suites.world import BACKENDS, Users, World
 
 DONE = ("Succeeded", "Failed")
+Tell = Callable[["Case"], None]
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Story:
     """What a case does, for each of its backends."""
 
     name: str
-    tell: Callable[[Case], None]
+    tell: Tell
     backends: tuple[str, ...]
     # Run by a plain `e2e/run`; the others by --all.
     core: bool
@@ -36,9 +37,11 @@ class Story:
 STORIES: list[Story] = []
 
 
-def story(*, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, own_slipway: bool = False) -> Callable[[Callable[[Case], None]], Callable[[Case], None]]:
+def story(
+    *, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, own_slipway: bool = False
+) -> Callable[[Tell], Tell]:
     """Registers a function as a story, under its name."""
-    def register(tell: Callable[[Case], None]) -> Callable[[Case], None]:
+    def register(tell: Tell) -> Tell:
         STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, own_slipway))
         return tell
 
@@ -83,7 +86,9 @@ class Case:
 
     def serve(self, rate: int = 100) -> None:
         """Users begin to send requests; where no mesh brings some of them to the canary, so does a load test at its Service."""
-        self.clients["users"] = self.world.users(f"{self.ns}.users", f"http://{APP}.{self.ns}/", self.backend.proxy, rate)
+        url = f"http://{APP}.{self.ns}/"
+        self.world.wait_reachable(url, self.backend.proxy)
+        self.clients["users"] = self.world.users(f"{self.ns}.users", url, self.backend.proxy, rate)
         if self.backend.route_kind is None:
             self.clients["load"] = self.world.users(f"{self.ns}.load", f"http://{APP}-canary.{self.ns}/", None, 50)
         time.sleep(2)
@@ -103,7 +108,8 @@ class Case:
 
     def status(self) -> Object:
         """The newest status of the Canary."""
-        return self.world.watch.latest("Canary", self.ns, APP).get("status", {})
+        status: Object = self.world.watch.latest("Canary", self.ns, APP).get("status", {})
+        return status
 
     def reaches(self, *phases: str, seconds: float = 120) -> bool:
         """Waits for a phase."""
@@ -121,11 +127,14 @@ class Case:
         time.sleep(4)
         for client in self.clients.values():
             client.stop()
+        summary = self.users()
+        shares = ", ".join(f"{name} {count['share']:.0%}" for name, count in summary["by_revision"].items())
+        self.notes.append(f"{summary['sent']} requests ({shares}), {summary['failed']} failed")
 
     def primary_image(self) -> str:
         """The image of the primary."""
         primary = self.world.watch.latest("Deployment", self.ns, f"{APP}-primary")
-        return primary["spec"]["template"]["spec"]["containers"][0]["image"] if primary else "none"
+        return str(primary["spec"]["template"]["spec"]["containers"][0]["image"]) if primary else "none"
 
     def expect_scaled_down(self) -> None:
         """Expects the canary's workload to be empty soon after the end."""
@@ -164,18 +173,13 @@ class Case:
 
     def users(self) -> dict[str, Any]:
         """The summary of what the users saw."""
-        summary = self.clients["users"].stop()
-        shares = ", ".join(f"{name} {count['share']:.0%}" for name, count in summary["by_revision"].items())
-        note = f"{summary['sent']} requests ({shares}), {summary['failed']} failed"
-        if note not in self.notes:
-            self.notes.append(note)
-        return summary
+        return self.clients["users"].stop()
 
     def expect_no_failed_request(self) -> None:
         """Expects that not one user saw an error."""
-        summary = self.users()
-        self.expect(summary["sent"] > 0, "no request was sent")
-        self.expect(summary["failed"] == 0, f"{summary['failed']} of {summary['sent']} requests failed: {summary['errors']} {summary['by_status']}")
+        told = self.users()
+        self.expect(told["sent"] > 0, "no request was sent")
+        self.expect(told["failed"] == 0, f"{told['failed']} of {told['sent']} requests failed: {told['errors']} {told['by_status']}")
 
     def expect_only(self, revision: str) -> None:
         """Expects that every user met this revision."""

@@ -144,4 +144,3 @@ def pods_crash_under_traffic(case: Case) -> None:
     case.expect(case.primary_image() == "app:v1", f"the primary runs {case.primary_image()}")
     case.expect_scaled_down()
     case.expect_at_the_end("v1")
-    case.users()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,7 +103,8 @@ class World:
         """Until a Deployment is available; raises with what its pods say."""
         def available(obj: Object) -> bool:
             status = obj.get("status", {})
-            return status.get("observedGeneration") == obj.get("metadata", {}).get("generation") and status.get("availableReplicas", 0) > 0
+            is_current = status.get("observedGeneration") == obj.get("metadata", {}).get("generation")
+            return bool(is_current and status.get("availableReplicas"))
 
         if not self.watch.until("Deployment", ns, name, available, seconds):
             pods = self.kube.list("v1", "Pod", ns)
@@ -112,9 +114,24 @@ class World:
     def users(self, name: str, url: str, proxy: str | None, rate: int) -> Users:
         """Starts a client that runs until it is stopped."""
         log = self.results / f"{name}.jsonl"
-        command = [str(self.program), "client", "--url", url, "--rate", str(rate), "--duration", "10m", "--out", str(log)]
+        command = [str(self.program), "client", "--url", url, "--rate", str(rate), "--duration", "10m", "--timeout", "10s"]
+        command += ["--out", str(log)]
         command += ["--proxy", proxy] if proxy else []
         return Users(subprocess.Popen(command, stdout=subprocess.PIPE, text=True), log)
+
+    def wait_reachable(self, url: str, proxy: str | None, seconds: float = 30) -> None:
+        """Until an address answers well ten times in a row: a new Service is known to proxies a moment after the API server knows it."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({"http": proxy} if proxy else {}))
+        end, well = time.time() + seconds, 0
+        while well < 10:
+            try:
+                with opener.open(url, timeout=5):
+                    well += 1
+            except OSError as error:
+                if time.time() > end:
+                    raise RuntimeError(f"{url} does not answer after {seconds:.0f} s") from error
+                well = 0
+                time.sleep(0.2)
 
     @contextmanager
     def linkerd_traffic_double(self) -> Iterator[None]:
