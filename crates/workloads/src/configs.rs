@@ -254,3 +254,113 @@ fn shared_owners(blueprint: &Blueprint<'_>, live: Option<&Value>) -> Vec<Value> 
     all.sort_by_key(|owner| owner.get("uid").map(Value::to_string));
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reference(kind: ConfigKind, name: &str) -> ConfigReference {
+        ConfigReference {
+            kind,
+            name: name.into(),
+            optional: false,
+        }
+    }
+
+    fn config(object: &Value) -> TrackedConfig {
+        track(&reference(ConfigKind::ConfigMap, "cm"), object).unwrap()
+    }
+
+    #[test]
+    fn a_config_is_told_by_all_that_it_holds_and_by_nothing_else() {
+        let base =
+            json!({"metadata": {"name": "cm"}, "data": {"k": "1"}, "binaryData": {"b": "AAE="}});
+        for (same, other) in [
+            (
+                true,
+                json!({"data": {"k": "1"}, "binaryData": {"b": "AAE="}, "immutable": true}),
+            ),
+            (
+                false,
+                json!({"data": {"k": "2"}, "binaryData": {"b": "AAE="}}),
+            ),
+            (
+                false,
+                json!({"data": {"k": "1"}, "binaryData": {"b": "AAI="}}),
+            ),
+            (false, json!({"data": {"k": "1"}})),
+        ] {
+            assert_eq!(
+                config(&base).digest == config(&other).digest,
+                same,
+                "{other}"
+            );
+        }
+        // What is empty and what is absent is one.
+        assert_eq!(
+            config(&json!({"data": {}, "binaryData": {}})).digest,
+            config(&json!({})).digest
+        );
+    }
+
+    #[test]
+    fn a_secret_is_tracked_unless_it_is_opted_out_or_belongs_to_one_workload() {
+        for (secret_type, flaggers, ours) in [
+            (None, true, true),
+            (Some("Opaque"), true, true),
+            (Some("kubernetes.io/basic-auth"), true, true),
+            (Some("kubernetes.io/ssh-auth"), true, true),
+            (Some("kubernetes.io/tls"), true, true),
+            (Some("kubernetes.io/dockerconfigjson"), false, true),
+            (Some("example.com/x"), false, true),
+            (Some("kubernetes.io/service-account-token"), false, false),
+            (Some("bootstrap.kubernetes.io/token"), false, false),
+            (Some("helm.sh/release.v1"), false, false),
+        ] {
+            let secret = json!({"type": secret_type, "data": {"k": "dg=="}});
+            let tracked = track(&reference(ConfigKind::Secret, "s"), &secret);
+            assert_eq!(tracked.is_some(), ours, "{secret_type:?}");
+            let checksum = tracked.and_then(|tracked| tracked.checksum);
+            let expected = flaggers.then_some("55cb228b342ed33e");
+            assert_eq!(checksum.as_deref(), expected, "{secret_type:?}");
+        }
+        for (value, tracked) in [("disabled", false), ("disable", false), ("enabled", true)] {
+            let object =
+                json!({"metadata": {"annotations": {"flagger.app/config-tracking": value}}});
+            let found = track(&reference(ConfigKind::ConfigMap, "cm"), &object);
+            assert_eq!(found.is_some(), tracked, "{value}");
+        }
+    }
+
+    #[test]
+    fn the_status_gets_flaggers_checksums_of_what_flagger_tracks() {
+        let map = json!({"data": {"k": "1"}});
+        let custom = json!({"type": "example.com/x", "data": {"k": "MQ=="}});
+        let tracked: Vec<TrackedConfig> = [
+            track(&reference(ConfigKind::ConfigMap, "a"), &map),
+            track(&reference(ConfigKind::Secret, "a"), &custom),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let expected = BTreeMap::from([("configmap/a".to_owned(), "6ff656377339fd3b".to_owned())]);
+        assert_eq!(flagger_checksums(&tracked), expected);
+    }
+
+    #[test]
+    fn one_digest_tells_all_configs_whatever_their_order() {
+        let named = |kind: ConfigKind, name: &str| {
+            track(&reference(kind, name), &json!({"data": {"k": "1"}})).unwrap()
+        };
+        let one = named(ConfigKind::ConfigMap, "one");
+        let two = named(ConfigKind::Secret, "one");
+        assert_eq!(digest(&[]), "");
+        assert_eq!(
+            digest(&[one.clone(), two.clone()]),
+            digest(&[two.clone(), one.clone()])
+        );
+        let alone = |config: &TrackedConfig| digest(std::slice::from_ref(config));
+        assert_ne!(alone(&one), alone(&two));
+        assert_ne!(alone(&one), digest(&[one.clone(), two]));
+    }
+}

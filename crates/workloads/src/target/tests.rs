@@ -39,7 +39,7 @@ fn with_blueprint<T>(settings: &CodecSettings, then: impl FnOnce(&Blueprint<'_>)
 }
 
 /// A Deployment `app` with this pod template.
-fn app(template: Value) -> Value {
+fn app(template: &Value) -> Value {
     json!({
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -49,7 +49,7 @@ fn app(template: Value) -> Value {
 }
 
 fn with_image(image: &str) -> Value {
-    app(json!({
+    app(&json!({
         "metadata": {"labels": {"app": "app"}},
         "spec": {"containers": [{"name": "app", "image": image}]},
     }))
@@ -197,7 +197,7 @@ fn a_label_that_has_no_room_for_the_suffix_is_refused() {
 
 #[test]
 fn discovered_ports_are_those_of_the_containers_but_the_main_one() {
-    let object = app(json!({"spec": {"containers": [
+    let object = app(&json!({"spec": {"containers": [
         {"name": "app", "ports": [
             {"name": "http", "containerPort": 8080},
             {"name": "metrics", "containerPort": 9090},
@@ -243,7 +243,7 @@ fn discovered_ports_are_those_of_the_containers_but_the_main_one() {
 
 #[test]
 fn every_way_to_use_a_config_is_found_once_and_in_order() {
-    let object = app(json!({"spec": {
+    let object = app(&json!({"spec": {
         "volumes": [
             {"name": "a", "configMap": {"name": "volume"}},
             {"name": "b", "secret": {"secretName": "volume", "optional": true}},
@@ -557,6 +557,16 @@ fn the_same_revision_is_told_from_another_whatever_flagger_named_the_configs() {
     let mut other = live.clone();
     other["spec"]["template"]["spec"]["containers"][0]["env"] = json!([{"name": "A"}]);
     assert!(!same(&target, &other), "what the target no longer has");
+    let mut both = target.clone();
+    both["spec"]["template"]["spec"]["volumes"][1] =
+        json!({"name": "b", "configMap": {"name": "a-primary"}});
+    let mut other = stored(&primary(&both, None, &[], "id"));
+    assert!(
+        same(&both, &other),
+        "a config of the target's own may have the suffix"
+    );
+    other["spec"]["template"]["spec"]["volumes"][1]["configMap"]["name"] = json!("a");
+    assert!(!same(&both, &other), "and is no copy of the one without");
     assert!(!same(
         &with_image("app:v2"),
         &stored(&primary(&with_image("app:v1"), None, &[], "id"))
@@ -670,4 +680,35 @@ fn a_record_without_a_workload_is_a_problem_that_names_it() {
         refused.to_string(),
         "ControllerRevision test/r: data.spec.template.spec must be there"
     );
+}
+
+#[test]
+fn the_name_of_a_record_stays_within_the_limit_and_tells_revisions_and_primaries_apart() {
+    with_blueprint(&CodecSettings::default(), |blueprint| {
+        let name = |primary: &str, image: &str| {
+            let mut plan = blueprint.plan.clone();
+            primary.clone_into(&mut plan.names.primary);
+            let blueprint = Blueprint {
+                plan: &plan,
+                ..*blueprint
+            };
+            let writes = deployment().record(&blueprint, &with_image(image), None, &[], &[]);
+            writes.unwrap()[0].key().name.clone()
+        };
+        let long = "a".repeat(242);
+        for primary in [format!("{long}.-{}", "b".repeat(9)), "c".repeat(253)] {
+            let (one, two) = (name(&primary, "app:v1"), name(&primary, "app:v2"));
+            assert!(one.len() <= 253 && one != two, "{one} {two}");
+            assert!(!one.contains(".-") && !one.contains("--"), "{one}");
+        }
+        let twins = [
+            format!("{}x", "d".repeat(252)),
+            format!("{}y", "d".repeat(252)),
+        ];
+        assert_ne!(name(&twins[0], "app:v1"), name(&twins[1], "app:v1"));
+        assert_eq!(
+            name("app-primary", "app:v1").len(),
+            "app-primary-".len() + 10
+        );
+    });
 }
