@@ -90,7 +90,7 @@ class Kube:
                 connection.request(method, path, data, {"Content-Type": content_type, "Accept": "application/json"})
                 response = connection.getresponse()
                 return response.status, response.read().decode()
-            except (http.client.HTTPException, ConnectionError, TimeoutError):
+            except (http.client.HTTPException, OSError):
                 connection.close()
                 self.local.connection = None
                 if connection is not kept:

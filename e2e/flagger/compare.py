@@ -103,7 +103,7 @@ class Trace:
             "hooks": once(hooks),
             "queries": once(text(e["text"]) for e in self.of("query")),
             "events": once(events),
-            "errors": [text(e) for e in self.timeline if e["kind"] == "error" or e.get("gave_up_waiting")],
+            "errors": [e["text"] for e in self.of("error")],
         }
 
 

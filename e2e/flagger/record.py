@@ -45,6 +45,10 @@ FOLLOWED = {
 HEADERS = ("content-type", "user-agent", "authorization")
 
 
+class GaveUpWaiting(Exception):
+    """The controller did not do what the story is about."""
+
+
 def owners(meta: Object) -> list[str]:
     """Who owns an object; the controller is marked."""
     return [f"{owner['kind']}/{owner['name']}" + ("*" if owner.get("controller") else "") for owner in meta.get("ownerReferences", [])]
@@ -155,8 +159,8 @@ class Recorder:
             self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
             tell(Teller(self, ns))
             time.sleep(3)
-        except (ApiError, OSError) as error:
-            self.note(ns, "error", text=str(error))
+        except (ApiError, OSError, GaveUpWaiting) as error:
+            self.note(ns, "error", text=f"{type(error).__name__} {error}")
         with self.lock:
             timeline = self.timelines.pop(ns)
         trace = {"scenario": name, "about": (tell.__doc__ or "").strip(), "namespace": ns, "tick": TICK, "timeline": timeline}
@@ -201,12 +205,12 @@ class Teller:
         self.kube.delete(api_version, kind, self.ns, name)
 
     def until(self, wanted: Callable[[Object], bool]) -> None:
-        """Waits until the status is as wanted; in vain is noted."""
+        """Waits until the status is as wanted; in vain ends the story."""
         def holds(obj: Object) -> bool:
             return bool(obj.get("status")) and wanted(obj["status"])
 
         if not self.recorder.watch.until("Canary", self.ns, "app", holds, PATIENCE):
-            self.recorder.note(self.ns, "do", gave_up_waiting=True)
+            raise GaveUpWaiting
 
     def phase(self, *phases: str) -> None:
         """Waits for a phase."""
