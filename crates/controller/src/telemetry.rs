@@ -42,7 +42,7 @@ fn filter(level: Level) -> EnvFilter {
 /// At debug we mean our own debug; the libraries below us tell every request twice.
 fn directives(level: Level) -> String {
     // kube logs each refused request as an error, also those that are answers to us (404, 409).
-    let libraries = "kube_client::client::builder=off,kube_runtime=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tower=warn";
+    let libraries = "kube_client=warn,kube_client::client::builder=off,kube_runtime=warn,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,reqwest=warn,tower=warn";
     format!("{level},{libraries}")
 }
 
