@@ -88,7 +88,9 @@ impl Shell {
                 self.metrics.outcome(&labels, &plan.strategy, *outcome);
                 return Ok(());
             }
-            Effect::Record | Effect::Tell | Effect::AddFinalizer | Effect::RemoveFinalizer => return Ok(()),
+            Effect::Record | Effect::Tell | Effect::AddFinalizer | Effect::RemoveFinalizer => {
+                return Ok(());
+            }
             Effect::Services { .. }
             | Effect::CreatePrimary { .. }
             | Effect::RestorePrimary
@@ -102,8 +104,19 @@ impl Shell {
             | Effect::RestoreRoutes => {}
         }
         // Without codecs or selector an obstacle says why; there is nothing that could be made.
-        let (Some(codecs), Some(selector)) = (view.codecs, view.selector.as_ref()) else { return Ok(()) };
-        Hands { shell: self, canary, plan, view, codecs, selector }.carry_out(effect).await
+        let (Some(codecs), Some(selector)) = (view.codecs, view.selector.as_ref()) else {
+            return Ok(());
+        };
+        Hands {
+            shell: self,
+            canary,
+            plan,
+            view,
+            codecs,
+            selector,
+        }
+        .carry_out(effect)
+        .await
     }
 }
 
@@ -122,18 +135,28 @@ impl Hands<'_> {
         self.shell.write(&self.blueprint(), write, compare).await
     }
 
-    pub(crate) async fn write_all(&self, writes: &[Write], compare: Compare) -> Result<(), ActError> {
-        self.shell.write_all(&self.blueprint(), writes, compare).await
+    pub(crate) async fn write_all(
+        &self,
+        writes: &[Write],
+        compare: Compare,
+    ) -> Result<(), ActError> {
+        self.shell
+            .write_all(&self.blueprint(), writes, compare)
+            .await
     }
 
     async fn carry_out(&self, effect: &Effect) -> Result<(), ActError> {
         match effect {
             Effect::Services { apex } => {
-                let writes = slipway_workloads::services(&self.blueprint(), *apex, &self.view.objects)?;
+                let writes =
+                    slipway_workloads::services(&self.blueprint(), *apex, &self.view.objects)?;
                 self.write_all(&writes, Compare::First).await
             }
             Effect::Route(routes) => {
-                let writes = self.codecs.router.render(&self.blueprint(), &self.view.objects, *routes)?;
+                let writes =
+                    self.codecs
+                        .router
+                        .render(&self.blueprint(), &self.view.objects, *routes)?;
                 self.write_all(&writes, Compare::First).await
             }
             Effect::RestoreRoutes => self.restore_routes().await,
@@ -141,18 +164,29 @@ impl Hands<'_> {
             Effect::RestorePrimary => self.restore_primary().await,
             Effect::Promote { revision } => self.promote(revision).await,
             Effect::ScaleUpTarget => self.scale_up_target().await,
-            Effect::ScaleDownTarget => self.scale_target(0).await,
+            Effect::ScaleDownTarget => self.scale(&self.plan.target.name, 0).await,
             Effect::CreatePrimaryScaler => self.sync_primary_scaler(Compare::First).await,
-            Effect::PauseScaler => self.write_scaler(|scaler, object| scaler.pause(object)).await,
-            Effect::ResumeScaler => self.write_scaler(|scaler, object| scaler.resume(object)).await,
-            Effect::Record | Effect::Tell | Effect::AddFinalizer | Effect::RemoveFinalizer | Effect::Count(_) => Ok(()),
+            Effect::PauseScaler => {
+                self.write_scaler(|scaler, object| scaler.pause(object))
+                    .await
+            }
+            Effect::ResumeScaler => {
+                self.write_scaler(|scaler, object| scaler.resume(object))
+                    .await
+            }
+            Effect::Record
+            | Effect::Tell
+            | Effect::AddFinalizer
+            | Effect::RemoveFinalizer
+            | Effect::Count(_) => Ok(()),
         }
     }
 
     /// Gives routing objects and the apex Service back as the user had them.
     async fn restore_routes(&self) -> Result<(), ActError> {
         let blueprint = self.blueprint();
-        let apex = slipway_core::object::kinds::SERVICE.named(&self.plan.canary.namespace, &self.plan.names.apex);
+        let apex = slipway_core::object::kinds::SERVICE
+            .named(&self.plan.canary.namespace, &self.plan.names.apex);
         let live = self.view.objects.get(&apex).map(AsRef::as_ref);
         let mut writes = slipway_workloads::restore_apex(&blueprint, live)?;
         writes.extend(self.codecs.router.restore(&blueprint, &self.view.objects)?);

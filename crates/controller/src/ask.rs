@@ -17,13 +17,19 @@ use tracing::debug;
 
 use crate::http::{Limits, Retry, send_retrying};
 use crate::observe::store::CanaryKey;
-use crate::record::metrics::ReleaseLabels;
 use crate::reconcile::name;
+use crate::record::metrics::ReleaseLabels;
 use crate::shell::Shell;
 
 impl Shell {
     /// Asks what is not under way already.
-    pub(crate) fn ask(&self, key: &CanaryKey, plan: &Arc<Plan>, canary: &Canary, questions: &[Question]) {
+    pub(crate) fn ask(
+        &self,
+        key: &CanaryKey,
+        plan: &Arc<Plan>,
+        canary: &Canary,
+        questions: &[Question],
+    ) {
         for question in questions {
             if !self.memory.begin_asking(key, question) {
                 continue;
@@ -68,13 +74,21 @@ impl Asking {
         };
         debug!(canary = %name(&self.key), question = ?self.question, ?answer, "answered");
         let at = self.shell.clock.now();
-        self.shell.memory.answer(&self.key, Answered { question: self.question, at, answer });
+        self.shell.memory.answer(
+            &self.key,
+            Answered {
+                question: self.question,
+                at,
+                answer,
+            },
+        );
         self.shell.watches.wake(vec![self.key]);
     }
 
     async fn hook(&self, hook: &Hook, phase: Phase) -> Verdict {
         let status = self.canary.status.clone().unwrap_or_default();
-        let payload = Payload::new(&self.plan.canary, phase, &status).with_metadata(hook.metadata.as_ref());
+        let payload =
+            Payload::new(&self.plan.canary, phase, &status).with_metadata(hook.metadata.as_ref());
         let request = match webhook::request(hook, &payload) {
             Ok(request) => request,
             Err(error) => return Verdict::Refused(error.to_string()),
@@ -85,10 +99,24 @@ impl Asking {
             proxy: transport.proxy,
             ..Limits::for_verdict(positive(hook.timeout))
         };
-        let retry = Retry { retries: hook.retries };
-        let sent = send_retrying(self.shell.http.as_ref(), self.shell.clock.as_ref(), &request, &limits, retry).await;
+        let retry = Retry {
+            retries: hook.retries,
+        };
+        let sent = send_retrying(
+            self.shell.http.as_ref(),
+            self.shell.clock.as_ref(),
+            &request,
+            &limits,
+            retry,
+        )
+        .await;
         match sent.result {
-            Ok(response) => webhook::verdict(hook, sent.attempts, response.status().as_u16(), response.body()),
+            Ok(response) => webhook::verdict(
+                hook,
+                sent.attempts,
+                response.status().as_u16(),
+                response.body(),
+            ),
             Err(error) => webhook::unanswered(hook, sent.attempts, &error.to_string()),
         }
     }
@@ -97,7 +125,9 @@ impl Asking {
         let reading = match &check.source {
             MetricSource::SuccessRate | MetricSource::RequestDuration => self.builtin(check).await,
             MetricSource::Query(text) => self.inline(check, text).await,
-            MetricSource::Template { namespace, name, .. } => self.template(check, namespace, name).await,
+            MetricSource::Template {
+                namespace, name, ..
+            } => self.template(check, namespace, name).await,
         };
         if let Reading::Value(value) = reading {
             let labels = ReleaseLabels::new(&self.plan.canary.namespace, &self.plan.target.name);
@@ -108,21 +138,34 @@ impl Asking {
 
     async fn builtin(&self, check: &MetricCheck) -> Reading {
         let variables = Variables::new(&self.plan, &self.canary.spec, check);
-        let telemetry = Telemetry::of(&self.shell.mesh_provider, &self.plan.provider, self.plan.target.kind);
+        let telemetry = Telemetry::of(
+            &self.shell.mesh_provider,
+            &self.plan.provider,
+            self.plan.target.kind,
+        );
         let query = match check.source {
             MetricSource::SuccessRate => builtin::success_rate(telemetry, &variables),
-            MetricSource::RequestDuration | MetricSource::Query(_) | MetricSource::Template { .. } => {
-                builtin::request_duration(telemetry, &variables)
-            }
+            MetricSource::RequestDuration
+            | MetricSource::Query(_)
+            | MetricSource::Template { .. } => builtin::request_duration(telemetry, &variables),
         };
-        query.reading(self.query(&self.server(), None, &query.text, &check.interval).await)
+        query.reading(
+            self.query(&self.server(), None, &query.text, &check.interval)
+                .await,
+        )
     }
 
     async fn inline(&self, check: &MetricCheck, text: &str) -> Reading {
         let variables = Variables::new(&self.plan, &self.canary.spec, check);
         match template::render(text, &variables) {
-            Ok(query) => self.query(&self.server(), None, &query, &check.interval).await,
-            Err(error) => Reading::Unusable(format!("the query of metric {} does not render: {error}", check.name)),
+            Ok(query) => {
+                self.query(&self.server(), None, &query, &check.interval)
+                    .await
+            }
+            Err(error) => Reading::Unusable(format!(
+                "the query of metric {} does not render: {error}",
+                check.name
+            )),
         }
     }
 
@@ -141,10 +184,21 @@ impl Asking {
             None => None,
             Some(reference) => match self.shell.secret(namespace, &reference.name).await {
                 Ok(secret) => Some(secret),
-                Err(why) => return Reading::Unusable(format!("{said} secret {} error: {why}", reference.name)),
+                Err(why) => {
+                    return Reading::Unusable(format!(
+                        "{said} secret {} error: {why}",
+                        reference.name
+                    ));
+                }
             },
         };
-        self.query(&found.spec.provider, secret.as_ref(), &query, &check.interval).await
+        self.query(
+            &found.spec.provider,
+            secret.as_ref(),
+            &query,
+            &check.interval,
+        )
+        .await
     }
 
     async fn query(
@@ -176,7 +230,11 @@ impl Asking {
 
     /// The Prometheus of the Canary, else the controller's.
     fn server(&self) -> MetricProviderSpec {
-        let address = self.plan.metrics_server.as_deref().unwrap_or(&self.shell.metrics_server);
+        let address = self
+            .plan
+            .metrics_server
+            .as_deref()
+            .unwrap_or(&self.shell.metrics_server);
         slipway_metrics::server(address)
     }
 }
@@ -186,17 +244,21 @@ impl Shell {
     pub(crate) fn template(&self, namespace: &str, name: &str) -> Result<MetricTemplate, String> {
         let reference = ObjectRef::new(name).within(namespace);
         let found = self.templates.get(&reference);
-        let found = found.ok_or_else(|| format!("MetricTemplate {namespace}/{name} does not exist"))?;
+        let found =
+            found.ok_or_else(|| format!("MetricTemplate {namespace}/{name} does not exist"))?;
         found.0.clone().map_err(|invalid| invalid.to_string())
     }
 
     /// The data of a Secret, read anew: it is never stored (FC-067).
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
-        let api: Api<k8s_openapi::api::core::v1::Secret> = Api::namespaced(self.client.clone(), namespace);
+        let api: Api<k8s_openapi::api::core::v1::Secret> =
+            Api::namespaced(self.client.clone(), namespace);
         let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
         let secret = found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))?;
         let data = secret.data.unwrap_or_default().into_iter();
-        Ok(data.map(|(key, value)| (key, SecretSlice::from(value.0))).collect())
+        Ok(data
+            .map(|(key, value)| (key, SecretSlice::from(value.0)))
+            .collect())
     }
 }
 

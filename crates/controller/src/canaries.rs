@@ -47,7 +47,12 @@ pub(crate) fn watch(
         listed,
         naming: HashSet::new(),
     };
-    tokio::spawn(keep_canaries(keeper, client.clone(), namespaces.to_vec(), writer));
+    tokio::spawn(keep_canaries(
+        keeper,
+        client.clone(),
+        namespaces.to_vec(),
+        writer,
+    ));
     Watched {
         canaries,
         templates: reflect(client, namespaces, watches, targets),
@@ -65,22 +70,47 @@ pub(crate) fn key_of(canary: &DeserializeGuard<Canary>) -> CanaryKey {
 }
 
 /// One stream over every namespace that is ours. With several, their lists follow each other into one store.
-fn events<K>(client: &Client, namespaces: &[String]) -> futures::stream::BoxStream<'static, watcher::Result<Event<DeserializeGuard<K>>>>
+fn events<K>(
+    client: &Client,
+    namespaces: &[String],
+) -> futures::stream::BoxStream<'static, watcher::Result<Event<DeserializeGuard<K>>>>
 where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + 'static,
 {
-    let one = |api: Api<DeserializeGuard<K>>| watch_kind(api, watcher::Config::default()).default_backoff().boxed();
+    let one = |api: Api<DeserializeGuard<K>>| {
+        watch_kind(api, watcher::Config::default())
+            .default_backoff()
+            .boxed()
+    };
     if namespaces.is_empty() {
         return one(Api::all(client.clone()));
     }
-    let each = namespaces.iter().map(|namespace| one(Api::namespaced(client.clone(), namespace)));
+    let each = namespaces
+        .iter()
+        .map(|namespace| one(Api::namespaced(client.clone(), namespace)));
     crate::merge::merged(each.collect()).boxed()
 }
 
 /// Reflects a kind that Canaries name; a change of it wakes all of them, since any may name it.
-fn reflect<K>(client: &Client, namespaces: &[String], watches: &Watches, targets: &Targets) -> Reflected<DeserializeGuard<K>>
+fn reflect<K>(
+    client: &Client,
+    namespaces: &[String],
+    watches: &Watches,
+    targets: &Targets,
+) -> Reflected<DeserializeGuard<K>>
 where
-    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned
+        + Send
+        + Sync
+        + 'static,
 {
     let (reader, mut writer) = store();
     let mut events = events::<K>(client, namespaces);
@@ -136,7 +166,9 @@ async fn keep_canaries(
 fn slim(event: Event<DeserializeGuard<Canary>>) -> Event<DeserializeGuard<Canary>> {
     let slim = |mut canary: DeserializeGuard<Canary>| {
         let managers = canary.meta().managed_fields.as_deref().unwrap_or_default();
-        let is_flaggers = managers.iter().any(|entry| entry.manager.as_deref() == Some(names::FLAGGER_FIELD_MANAGER));
+        let is_flaggers = managers
+            .iter()
+            .any(|entry| entry.manager.as_deref() == Some(names::FLAGGER_FIELD_MANAGER));
         if !is_flaggers {
             canary.meta_mut().managed_fields = None;
         }
@@ -161,7 +193,13 @@ impl Keeper {
             Event::Delete(canary) => self.forget(&key_of(&canary)),
             Event::InitDone => {
                 let named = std::mem::take(&mut self.naming);
-                for lost in self.targets.all().into_iter().filter(|known| !named.contains(known)).collect::<Vec<_>>() {
+                for lost in self
+                    .targets
+                    .all()
+                    .into_iter()
+                    .filter(|known| !named.contains(known))
+                    .collect::<Vec<_>>()
+                {
                     self.forget(&lost);
                 }
                 self.listed.ready();
@@ -180,7 +218,8 @@ impl Keeper {
 
     fn forget(&self, key: &CanaryKey) {
         if let Some(target) = self.targets.target_of(key) {
-            self.metrics.forget(&ReleaseLabels::new(&key.namespace, &target));
+            self.metrics
+                .forget(&ReleaseLabels::new(&key.namespace, &target));
         }
         let woken = self.targets.forget(key);
         self.memory.forget(key);
@@ -190,6 +229,7 @@ impl Keeper {
     }
 
     fn count(&self, namespace: &str) {
-        self.metrics.canaries(namespace, self.targets.count(namespace));
+        self.metrics
+            .canaries(namespace, self.targets.count(namespace));
     }
 }

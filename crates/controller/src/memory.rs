@@ -41,7 +41,9 @@ impl Memory {
     }
 
     pub(crate) fn remember_plan(&self, canary: &CanaryKey, plan: &Arc<Plan>) {
-        self.with(canary, |remembered| remembered.good_plan = Some(Arc::clone(plan)));
+        self.with(canary, |remembered| {
+            remembered.good_plan = Some(Arc::clone(plan))
+        });
     }
 
     pub(crate) fn good_plan(&self, canary: &CanaryKey) -> Option<Arc<Plan>> {
@@ -50,7 +52,9 @@ impl Memory {
 
     /// Remembers the answer of our own write until the watch has caught up.
     pub(crate) fn remember_written(&self, key: &CanaryKey, canary: Canary) {
-        self.with(key, |remembered| remembered.written = Some(Arc::new(canary)));
+        self.with(key, |remembered| {
+            remembered.written = Some(Arc::new(canary))
+        });
     }
 
     /// The newer of the Canary that the watch shows and the one that we wrote last.
@@ -58,7 +62,9 @@ impl Memory {
         self.with(key, |remembered| {
             let same = |written: &Canary| written.metadata.uid == watched.metadata.uid;
             match &remembered.written {
-                Some(written) if same(written) && version(written) > version(watched) => Arc::clone(written),
+                Some(written) if same(written) && version(written) > version(watched) => {
+                    Arc::clone(written)
+                }
                 Some(_) | None => {
                     remembered.written = None;
                     Arc::new(watched.clone())
@@ -86,9 +92,14 @@ impl Memory {
     pub(crate) fn answer(&self, canary: &CanaryKey, answered: Answered) {
         self.with(canary, |remembered| {
             remembered.asked.retain(|asked| *asked != answered.question);
-            let is_old = remembered.asked.iter().any(|asked| asked.subject == answered.question.subject);
+            let is_old = remembered
+                .asked
+                .iter()
+                .any(|asked| asked.subject == answered.question.subject);
             if !is_old {
-                remembered.answers.retain(|known| known.question.subject != answered.question.subject);
+                remembered
+                    .answers
+                    .retain(|known| known.question.subject != answered.question.subject);
                 remembered.answers.push(answered);
             }
         });
@@ -110,7 +121,9 @@ impl Memory {
 
     /// Whether this transition has not been told in this life; from now on it has.
     pub(crate) fn tell(&self, canary: &CanaryKey, number: u64) -> bool {
-        self.with(canary, |remembered| remembered.told.replace(number) != Some(number))
+        self.with(canary, |remembered| {
+            remembered.told.replace(number) != Some(number)
+        })
     }
 
     /// Whether anything was ever told about this Canary in this life.
@@ -121,5 +134,7 @@ impl Memory {
 
 fn version(canary: &Canary) -> u64 {
     let version = canary.metadata.resource_version.as_deref();
-    version.and_then(|version| version.parse().ok()).unwrap_or(0)
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }

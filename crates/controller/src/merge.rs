@@ -13,9 +13,16 @@ pub(crate) fn merged<K: Send + 'static>(
     watches: Vec<BoxStream<'static, Result<Event<K>, Error>>>,
 ) -> impl Stream<Item = Result<Event<K>, Error>> + Send {
     let total = watches.len();
-    let numbered: SelectAll<_> =
-        select_all(watches.into_iter().enumerate().map(|(number, watch)| watch.map(move |event| (number, event)).boxed()));
-    let mut first = First { complete: vec![false; total], begun: false };
+    let numbered: SelectAll<_> = select_all(
+        watches
+            .into_iter()
+            .enumerate()
+            .map(|(number, watch)| watch.map(move |event| (number, event)).boxed()),
+    );
+    let mut first = First {
+        complete: vec![false; total],
+        begun: false,
+    };
     numbered.flat_map(move |(number, event)| futures::stream::iter(first.tell(number, event)))
 }
 
@@ -26,7 +33,11 @@ struct First {
 }
 
 impl First {
-    fn tell<K>(&mut self, number: usize, event: Result<Event<K>, Error>) -> Vec<Result<Event<K>, Error>> {
+    fn tell<K>(
+        &mut self,
+        number: usize,
+        event: Result<Event<K>, Error>,
+    ) -> Vec<Result<Event<K>, Error>> {
         let is_first = !self.complete.get(number).copied().unwrap_or(true);
         match event {
             Ok(Event::Init) if !self.begun => {
@@ -34,7 +45,9 @@ impl First {
                 vec![Ok(Event::Init)]
             }
             Ok(Event::Init) => Vec::new(),
-            Ok(Event::InitApply(object)) if is_first && !self.is_complete() => vec![Ok(Event::InitApply(object))],
+            Ok(Event::InitApply(object)) if is_first && !self.is_complete() => {
+                vec![Ok(Event::InitApply(object))]
+            }
             Ok(Event::InitApply(object)) => vec![Ok(Event::Apply(object))],
             Ok(Event::InitDone) => self.end_of_list(number),
             // Before all lists are complete a change belongs to the list.
@@ -48,7 +61,11 @@ impl First {
         if let Some(complete) = self.complete.get_mut(number) {
             *complete = true;
         }
-        if self.is_complete() && !was_complete { vec![Ok(Event::InitDone)] } else { Vec::new() }
+        if self.is_complete() && !was_complete {
+            vec![Ok(Event::InitDone)]
+        } else {
+            Vec::new()
+        }
     }
 
     fn is_complete(&self) -> bool {
@@ -62,7 +79,10 @@ mod tests {
 
     #[test]
     fn several_first_lists_become_one_and_a_later_list_makes_nothing_vanish() {
-        let mut first = First { complete: vec![false; 2], begun: false };
+        let mut first = First {
+            complete: vec![false; 2],
+            begun: false,
+        };
         let mut told = Vec::new();
         let events: Vec<(usize, Event<u8>)> = vec![
             (0, Event::Init),
@@ -78,15 +98,25 @@ mod tests {
             (1, Event::Delete(2)),
         ];
         for (number, event) in events {
-            told.extend(first.tell(number, Ok(event)).into_iter().map(|event| match event {
-                Ok(Event::Init) => "init".to_owned(),
-                Ok(Event::InitApply(object)) => format!("list {object}"),
-                Ok(Event::InitDone) => "done".to_owned(),
-                Ok(Event::Apply(object)) => format!("apply {object}"),
-                Ok(Event::Delete(object)) => format!("delete {object}"),
-                Err(error) => error.to_string(),
-            }));
+            told.extend(
+                first
+                    .tell(number, Ok(event))
+                    .into_iter()
+                    .map(|event| match event {
+                        Ok(Event::Init) => "init".to_owned(),
+                        Ok(Event::InitApply(object)) => format!("list {object}"),
+                        Ok(Event::InitDone) => "done".to_owned(),
+                        Ok(Event::Apply(object)) => format!("apply {object}"),
+                        Ok(Event::Delete(object)) => format!("delete {object}"),
+                        Err(error) => error.to_string(),
+                    }),
+            );
         }
-        assert_eq!(told, ["init", "list 1", "list 2", "list 3", "done", "apply 1", "delete 2"]);
+        assert_eq!(
+            told,
+            [
+                "init", "list 1", "list 2", "list 3", "done", "apply 1", "delete 2"
+            ]
+        );
     }
 }

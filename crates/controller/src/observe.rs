@@ -79,13 +79,17 @@ impl Shell {
         let mut found: Vec<Obstacle> = Vec::new();
         let kinds = self.kinds_of(plan, codecs.as_ref().ok());
         // All of them are begun before the first is waited for.
-        let states: Vec<_> =
-            kinds.into_iter().map(|kind| (kind, self.watches.ensure(kind.0, &key.namespace, key))).collect();
+        let states: Vec<_> = kinds
+            .into_iter()
+            .map(|kind| (kind, self.watches.ensure(kind.0, &key.namespace, key)))
+            .collect();
         for ((kind, of_provider), state) in states {
             match state {
                 Sync::Done => {}
                 Sync::Coming => return Ok(None),
-                Sync::Unavailable(why) => found.push(obstacles::unavailable(plan, kind, of_provider, &why)),
+                Sync::Unavailable(why) => {
+                    found.push(obstacles::unavailable(plan, kind, of_provider, &why))
+                }
             }
         }
         let mut view = View::empty(plan);
@@ -94,7 +98,8 @@ impl Shell {
             Ok(codecs) => {
                 view.codecs = Some(codecs);
                 if found.is_empty() {
-                    self.look_around(key, plan, canary, codecs, &mut view, &mut found).await?;
+                    self.look_around(key, plan, canary, codecs, &mut view, &mut found)
+                        .await?;
                 }
             }
         }
@@ -106,13 +111,23 @@ impl Shell {
 
     /// The kinds that a plan needs, each with whether its provider asks for it.
     fn kinds_of(&self, plan: &Plan, codecs: Option<&Codecs>) -> Vec<(Kind, bool)> {
-        let mut kinds = vec![(kinds::DEPLOYMENT, false), (kinds::SERVICE, false), (ENDPOINT_SLICE, false)];
+        let mut kinds = vec![
+            (kinds::DEPLOYMENT, false),
+            (kinds::SERVICE, false),
+            (ENDPOINT_SLICE, false),
+        ];
         if self.tracks_configs {
             kinds.extend([(kinds::CONFIG_MAP, false), (kinds::SECRET, false)]);
         }
         if let Some(codecs) = codecs {
             kinds.extend(codecs.scaler.map(|scaler| (scaler.kind(), false)));
-            kinds.extend(codecs.router.kinds(plan).into_iter().map(|kind| (kind, true)));
+            kinds.extend(
+                codecs
+                    .router
+                    .kinds(plan)
+                    .into_iter()
+                    .map(|kind| (kind, true)),
+            );
         }
         kinds
     }
@@ -127,24 +142,32 @@ impl Shell {
         found: &mut Vec<Obstacle>,
     ) -> Result<(), ObserveError> {
         let namespace = &key.namespace;
-        let target = self.get(&codecs.target.kind().named(namespace, &plan.target.name), key);
-        let primary = self.get(&codecs.target.kind().named(namespace, &plan.names.primary), key);
+        let target = self.get(
+            &codecs.target.kind().named(namespace, &plan.target.name),
+            key,
+        );
+        let primary = self.get(
+            &codecs.target.kind().named(namespace, &plan.names.primary),
+            key,
+        );
         view.observation.target = target.as_ref().and_then(|(_, workload)| workload.clone());
         view.observation.primary = primary.as_ref().and_then(|(_, workload)| workload.clone());
         view.target = target.map(|(object, _)| object);
         view.primary = primary.map(|(object, _)| object);
         self.select(plan, canary, codecs, view, found);
         if let Some(target) = view.target.clone() {
-            self.look_at_configs(key, codecs.target, &target, view, found).await;
+            self.look_at_configs(key, codecs.target, &target, view, found)
+                .await;
         } else if !view.observation.deleting {
             found.push(obstacles::missing_target(plan));
         }
-        let mut endpoints = lock(&self.watches.endpoints);
+        let ready = |service: &str| lock(&self.watches.endpoints).ready(namespace, service, key);
+        let of_primary = ready(&plan.names.primary_service);
+        let of_canary = ready(&plan.names.canary_service);
         view.observation.endpoints = SideCounts {
-            primary: endpoints.ready(namespace, &plan.names.primary_service, key),
-            canary: endpoints.ready(namespace, &plan.names.canary_service, key),
+            primary: of_primary,
+            canary: of_canary,
         };
-        drop(endpoints);
         self.look_at_objects(key, plan, canary, codecs, view, found);
         if view.primary.is_none() && has_begun(canary) {
             self.look_up_record(plan, canary, view).await?;
@@ -158,7 +181,14 @@ impl Shell {
     }
 
     /// How the pods are told apart: from the target, or from the primary where the target is gone.
-    fn select(&self, plan: &Plan, canary: &Canary, codecs: Codecs, view: &mut View, found: &mut Vec<Obstacle>) {
+    fn select(
+        &self,
+        plan: &Plan,
+        canary: &Canary,
+        codecs: Codecs,
+        view: &mut View,
+        found: &mut Vec<Obstacle>,
+    ) {
         if let Some(target) = &view.target {
             match codecs.target.selector(target, &self.codecs) {
                 Ok(selector) => view.selector = Some(selector),
@@ -169,10 +199,19 @@ impl Shell {
             && let Ok(of_primary) = codecs.target.selector(primary, &self.codecs)
             && let Some(value) = of_primary.value.strip_suffix("-primary")
         {
-            view.selector = Some(PodSelector { label: of_primary.label, value: value.to_owned() });
+            view.selector = Some(PodSelector {
+                label: of_primary.label,
+                value: value.to_owned(),
+            });
             view.ports = codecs.target.extra_ports(primary, &canary.spec.service);
         }
-        found.extend(codecs.router.check(plan, canary).into_iter().map(obstacles::invalid));
+        found.extend(
+            codecs
+                .router
+                .check(plan, canary)
+                .into_iter()
+                .map(obstacles::invalid),
+        );
     }
 
     /// The tracked configs: from their checksums, or read anew where they changed.
@@ -223,7 +262,8 @@ impl Shell {
             }
         };
         let version = object.metadata.resource_version.clone().unwrap_or_default();
-        let tracked = slipway_workloads::configs::track(reference, &serde_json::to_value(object).ok()?);
+        let tracked =
+            slipway_workloads::configs::track(reference, &serde_json::to_value(object).ok()?);
         lock(&self.watches.configs).learn(config, version, tracked.clone());
         Some(tracked)
     }
@@ -238,13 +278,24 @@ impl Shell {
         view: &mut View,
         found: &mut Vec<Obstacle>,
     ) {
-        let Some(selector) = view.selector.clone() else { return };
+        let Some(selector) = view.selector.clone() else {
+            return;
+        };
         let ports = view.ports.clone();
-        let blueprint = Blueprint { plan, canary, selector: &selector, ports: &ports, settings: &self.codecs };
+        let blueprint = Blueprint {
+            plan,
+            canary,
+            selector: &selector,
+            ports: &ports,
+            settings: &self.codecs,
+        };
         let mut wanted = slipway_workloads::service_keys(&blueprint);
         if let (Some(scaler), Some(autoscaler)) = (codecs.scaler, &plan.autoscaler) {
             let named = |name: &str| scaler.kind().named(&key.namespace, name);
-            wanted.extend([named(&autoscaler.name), named(&slipway_api::names::primary_name(&autoscaler.name))]);
+            wanted.extend([
+                named(&autoscaler.name),
+                named(&slipway_api::names::primary_name(&autoscaler.name)),
+            ]);
         }
         self.gather(key, wanted, &mut view.objects);
         // Asked again with what was found, until it names nothing new; no backend needs more than a few rounds.
@@ -263,7 +314,8 @@ impl Shell {
         if let (Some(target), Some(primary)) = (&view.target, &view.primary)
             && is_compared(canary)
         {
-            view.observation.same_revision = Some(codecs.target.same_revision(&blueprint, target, primary));
+            view.observation.same_revision =
+                Some(codecs.target.same_revision(&blueprint, target, primary));
         }
     }
 
@@ -276,15 +328,27 @@ impl Shell {
     }
 
     /// The record of what was promoted last, from the API server: only a lost primary asks for it.
-    async fn look_up_record(&self, plan: &Plan, canary: &Canary, view: &mut View) -> Result<(), ObserveError> {
+    async fn look_up_record(
+        &self,
+        plan: &Plan,
+        canary: &Canary,
+        view: &mut View,
+    ) -> Result<(), ObserveError> {
         let records = self.records(&plan.canary.namespace).await?;
         let selector = view.selector.clone().unwrap_or_default();
-        let blueprint =
-            Blueprint { plan, canary, selector: &selector, ports: &view.ports, settings: &self.codecs };
+        let blueprint = Blueprint {
+            plan,
+            canary,
+            selector: &selector,
+            ports: &view.ports,
+            settings: &self.codecs,
+        };
         let seen: Vec<&Value> = records.iter().collect();
         let newest = record::newest(&blueprint, &seen).cloned();
-        view.observation.recorded_revision =
-            newest.as_ref().and_then(record::recorded_revision).map(str::to_owned);
+        view.observation.recorded_revision = newest
+            .as_ref()
+            .and_then(record::recorded_revision)
+            .map(str::to_owned);
         view.record = newest;
         Ok(())
     }
@@ -292,17 +356,26 @@ impl Shell {
     /// The records of every Canary of a namespace.
     pub(crate) async fn records(&self, namespace: &str) -> Result<Vec<Value>, ApiError> {
         let any = kinds::CONTROLLER_REVISION.named(namespace, "");
-        let params = ListParams::default().labels(&format!("{}={}", record::LABEL.0, record::LABEL.1));
+        let params =
+            ListParams::default().labels(&format!("{}={}", record::LABEL.0, record::LABEL.1));
         let list = self.api(&any).list(&params).await;
-        let list = list.map_err(|error| ApiError::new("list", format!("ControllerRevisions of {namespace}"), error))?;
-        Ok(list.items.into_iter().filter_map(|item| serde_json::to_value(item).ok()).collect())
+        let list = list.map_err(|error| {
+            ApiError::new("list", format!("ControllerRevisions of {namespace}"), error)
+        })?;
+        Ok(list
+            .items
+            .into_iter()
+            .filter_map(|item| serde_json::to_value(item).ok())
+            .collect())
     }
 
     fn note_canary(&self, key: &CanaryKey, canary: &Canary, observation: &mut Observation) {
         observation.answers = self.memory.answers(key);
         observation.deleting = canary.metadata.deletion_timestamp.is_some();
         let finalizers = canary.metadata.finalizers.as_deref().unwrap_or_default();
-        observation.has_finalizer = finalizers.iter().any(|name| name == slipway_api::names::FINALIZER);
+        observation.has_finalizer = finalizers
+            .iter()
+            .any(|name| name == slipway_api::names::FINALIZER);
     }
 }
 
@@ -324,11 +397,18 @@ impl View {
 
 /// Whether a primary has been made once.
 fn has_begun(canary: &Canary) -> bool {
-    let phase = canary.status.as_ref().map_or(Phase::Empty, |status| status.phase);
+    let phase = canary
+        .status
+        .as_ref()
+        .map_or(Phase::Empty, |status| status.phase);
     !matches!(phase, Phase::Empty | Phase::Initializing)
 }
 
 /// Whether target and primary are compared: on taking over, and while a primary that is there already is taken into service.
 fn is_compared(canary: &Canary) -> bool {
-    !has_begun(canary) || canary.status.as_ref().is_some_and(|status| status.slipway.is_none())
+    !has_begun(canary)
+        || canary
+            .status
+            .as_ref()
+            .is_some_and(|status| status.slipway.is_none())
 }

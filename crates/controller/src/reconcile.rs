@@ -49,7 +49,10 @@ impl Failure {
 }
 
 /// Looks at one Canary. A panic is caught, so that the others go on.
-pub(crate) async fn reconcile(canary: Arc<DeserializeGuard<Canary>>, shell: Arc<Shell>) -> Result<Action, Failure> {
+pub(crate) async fn reconcile(
+    canary: Arc<DeserializeGuard<Canary>>,
+    shell: Arc<Shell>,
+) -> Result<Action, Failure> {
     let look = AssertUnwindSafe(look(&canary, &shell)).catch_unwind();
     match look.await {
         Ok(done) => done,
@@ -90,12 +93,18 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
     let now = shell.clock.now();
     let decision = decide(&plan, &status, &view.observation, now);
     shell.ask(&key, &plan, &canary, &decision.questions);
-    shell.carry_out(&key, &canary, Some((&plan, &view)), decision).await
+    shell
+        .carry_out(&key, &canary, Some((&plan, &view)), decision)
+        .await
 }
 
 impl Shell {
     /// The plan in force, with the mistakes of a newer spec that is not; an error without any good plan.
-    fn plan(&self, key: &CanaryKey, canary: &Canary) -> Result<(Arc<Plan>, Vec<Problem>), Vec<Problem>> {
+    fn plan(
+        &self,
+        key: &CanaryKey,
+        canary: &Canary,
+    ) -> Result<(Arc<Plan>, Vec<Problem>), Vec<Problem>> {
         match Plan::parse(canary, &self.defaults) {
             Ok(plan) => {
                 let plan = Arc::new(plan);
@@ -127,7 +136,9 @@ impl Shell {
                 (Effect::Record, _) => newest = self.record(&newest, &decision.status).await?,
                 (Effect::Tell, _) => self.tell(key, &newest, &decision.status).await,
                 (Effect::AddFinalizer, _) => newest = self.add_finalizer(key, &newest).await?,
-                (Effect::RemoveFinalizer, _) => newest = self.remove_finalizer(key, &newest).await?,
+                (Effect::RemoveFinalizer, _) => {
+                    newest = self.remove_finalizer(key, &newest).await?
+                }
                 (effect, Some((plan, view))) => self.act(plan, &newest, view, effect).await?,
                 (_, None) => {}
             }
@@ -144,22 +155,31 @@ impl Shell {
         let labels = ReleaseLabels::new(&plan.canary.namespace, &plan.target.name);
         self.metrics.phase(&labels, status.phase);
         if !matches!(status.phase, Phase::Empty | Phase::Initializing) {
-            let routed = status.slipway.as_ref().and_then(|slipway| slipway.routed_weight);
+            let routed = status
+                .slipway
+                .as_ref()
+                .and_then(|slipway| slipway.routed_weight);
             let weight = routed.unwrap_or(status.canary_weight);
-            self.metrics.weight(&labels, slipway_core::weight::Weight::clamped(weight));
+            self.metrics
+                .weight(&labels, slipway_core::weight::Weight::clamped(weight));
         }
     }
 }
 
 fn add_problems(observation: &mut Observation, problems: Vec<Problem>) {
-    let obstacles = problems
-        .into_iter()
-        .map(|problem| Obstacle { condition: ObstacleCondition::InvalidSpec, problem });
+    let obstacles = problems.into_iter().map(|problem| Obstacle {
+        condition: ObstacleCondition::InvalidSpec,
+        problem,
+    });
     observation.obstacles.extend(obstacles);
 }
 
 fn kind_of(decision: &Decision) -> DecisionKind {
-    if decision.questions.is_empty() { DecisionKind::Act } else { DecisionKind::Ask }
+    if decision.questions.is_empty() {
+        DecisionKind::Act
+    } else {
+        DecisionKind::Ask
+    }
 }
 
 fn action(wake: Wake, now: DateTime<Utc>) -> Action {
@@ -167,7 +187,8 @@ fn action(wake: Wake, now: DateTime<Utc>) -> Action {
         Wake::OnChange => Action::await_change(),
         Wake::At(at) => {
             // A millisecond late rather than early: an early look would have to look again.
-            let wait = at.signed_duration_since(now).max(TimeDelta::zero()) + TimeDelta::milliseconds(1);
+            let wait =
+                at.signed_duration_since(now).max(TimeDelta::zero()) + TimeDelta::milliseconds(1);
             Action::requeue(wait.to_std().unwrap_or(Duration::from_millis(1)))
         }
     }
@@ -178,9 +199,13 @@ pub(crate) fn back_off(failure: &Failure, failures: u32) -> Duration {
     let (first, longest) = match failure.class() {
         Class::Conflict => (Duration::from_millis(20), Duration::from_secs(5)),
         Class::Transient => (Duration::from_millis(250), Duration::from_secs(15)),
-        Class::Denied | Class::Invalid | Class::Bug => (Duration::from_secs(2), Duration::from_secs(60)),
+        Class::Denied | Class::Invalid | Class::Bug => {
+            (Duration::from_secs(2), Duration::from_secs(60))
+        }
     };
-    first.saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX)).min(longest)
+    first
+        .saturating_mul(1_u32.checked_shl(failures.min(16)).unwrap_or(u32::MAX))
+        .min(longest)
 }
 
 fn log_transition(key: &CanaryKey, before: &CanaryStatus, after: &CanaryStatus) {
@@ -191,7 +216,11 @@ fn log_transition(key: &CanaryKey, before: &CanaryStatus, after: &CanaryStatus) 
     if unchanged {
         return;
     }
-    let why = after.slipway.as_ref().and_then(|slipway| slipway.reason.as_deref()).unwrap_or_default();
+    let why = after
+        .slipway
+        .as_ref()
+        .and_then(|slipway| slipway.reason.as_deref())
+        .unwrap_or_default();
     info!(
         canary = %name(key), phase = %after.phase, from = %before.phase, weight = after.canary_weight,
         iterations = after.iterations, failed_checks = after.failed_checks, why, "transition"
@@ -228,8 +257,14 @@ mod tests {
     #[test]
     fn a_deadline_is_looked_at_when_it_is_over_and_not_before() {
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        assert_eq!(action(Wake::At(now + TimeDelta::seconds(3)), now), Action::requeue(Duration::from_millis(3001)));
-        assert_eq!(action(Wake::At(now - TimeDelta::seconds(3)), now), Action::requeue(Duration::from_millis(1)));
+        assert_eq!(
+            action(Wake::At(now + TimeDelta::seconds(3)), now),
+            Action::requeue(Duration::from_millis(3001))
+        );
+        assert_eq!(
+            action(Wake::At(now - TimeDelta::seconds(3)), now),
+            Action::requeue(Duration::from_millis(1))
+        );
         assert_eq!(action(Wake::OnChange, now), Action::await_change());
     }
 }

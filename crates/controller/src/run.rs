@@ -46,7 +46,10 @@ pub enum RunError {
 }
 
 /// The world that the controller works in: the real one in `main`, a simulated one in scenarios.
-#[expect(missing_debug_implementations, reason = "a client to the API server shows nothing")]
+#[expect(
+    missing_debug_implementations,
+    reason = "a client to the API server shows nothing"
+)]
 pub struct World {
     /// The ways to the API server.
     pub clients: Clients,
@@ -81,7 +84,11 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<()
 ///
 /// # Errors
 /// When health and metrics can no longer be served.
-pub async fn run(settings: Settings, world: World, shutdown: CancellationToken) -> Result<(), RunError> {
+pub async fn run(
+    settings: Settings,
+    world: World,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
     let readiness = Readiness::default();
     let canaries_are_listed = readiness.part("canaries");
     let vacate = CancellationToken::new();
@@ -93,12 +100,26 @@ pub async fn run(settings: Settings, world: World, shutdown: CancellationToken) 
         world.metrics.clone(),
         vacate.clone(),
     );
-    let served = tokio::spawn(serve_if(world.listener, world.metrics.clone(), readiness, leadership.clone(), shutdown.clone()));
+    let served = tokio::spawn(serve_if(
+        world.listener,
+        world.metrics.clone(),
+        readiness,
+        leadership.clone(),
+        shutdown.clone(),
+    ));
     let namespaces = namespaces(&settings);
     let watches = Watches::new(world.clients.api.clone(), &namespaces, wake.clone());
     let targets = Targets::default();
     let memory = Memory::default();
-    let watched = canaries::watch(&world.clients.api, &namespaces, &watches, &targets, &memory, &world.metrics, canaries_are_listed);
+    let watched = canaries::watch(
+        &world.clients.api,
+        &namespaces,
+        &watches,
+        &targets,
+        &memory,
+        &world.metrics,
+        canaries_are_listed,
+    );
     let shell = Arc::new(Shell {
         events: EventWriter::new(
             world.clients.api.clone(),
@@ -126,7 +147,15 @@ pub async fn run(settings: Settings, world: World, shutdown: CancellationToken) 
         notifier: settings.notify.notifier.clone(),
     });
     await_flagger(&settings, &shell, &shutdown).await;
-    lead(&settings, &shell, &watched.canaries, &mut wakes, leadership, &shutdown).await;
+    lead(
+        &settings,
+        &shell,
+        &watched.canaries,
+        &mut wakes,
+        leadership,
+        &shutdown,
+    )
+    .await;
     info!("stops: the lease is given up");
     vacate.cancel();
     if let Some(candidate) = candidate {
@@ -172,21 +201,39 @@ async fn serve_if(
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     match listener {
-        Some(listener) => Ok(serve(listener, Shown { metrics, readiness, leadership }, shutdown).await?),
+        Some(listener) => Ok(serve(
+            listener,
+            Shown {
+                metrics,
+                readiness,
+                leadership,
+            },
+            shutdown,
+        )
+        .await?),
         None => Ok(()),
     }
 }
 
 /// Two controllers on one Canary are the worst case: while a Flagger works here, nothing is done (A7).
 async fn await_flagger(settings: &Settings, shell: &Shell, shutdown: &CancellationToken) {
-    let Some(leader) = &settings.leader else { return };
+    let Some(leader) = &settings.leader else {
+        return;
+    };
     if leader.lease == crate::leader::FLAGGER_LEASE_NAME {
         // The lease itself keeps the two apart.
         return;
     }
     loop {
         let now = shell.clock.now();
-        match find_flagger(&shell.client, &settings.cluster.namespaces, &leader.namespace, now).await {
+        match find_flagger(
+            &shell.client,
+            &settings.cluster.namespaces,
+            &leader.namespace,
+            now,
+        )
+        .await
+        {
             Presence::Absent => return,
             Presence::Unknown(why) => {
                 info!(%why, "whether a Flagger works here cannot be told");
@@ -220,7 +267,15 @@ async fn lead(
         }
         shell.metrics.leading(true);
         info!("leads");
-        work(settings, shell, canaries, wakes, leadership.clone(), shutdown).await;
+        work(
+            settings,
+            shell,
+            canaries,
+            wakes,
+            leadership.clone(),
+            shutdown,
+        )
+        .await;
         shell.metrics.leading(false);
         info!("leads no longer");
     }
@@ -241,7 +296,10 @@ async fn work(
     mut leadership: Leadership,
     shutdown: &CancellationToken,
 ) {
-    let known = canaries.state().into_iter().map(|canary| ObjectRef::from_obj(canary.as_ref()));
+    let known = canaries
+        .state()
+        .into_iter()
+        .map(|canary| ObjectRef::from_obj(canary.as_ref()));
     let (forward, woken) = mpsc::unbounded_channel();
     known.for_each(|canary| forward.send(canary).unwrap_or_default());
     let queue = UnboundedReceiverStream::new(woken).map(Ok::<_, std::convert::Infallible>);
@@ -268,13 +326,19 @@ async fn work(
                 woken = wakes.recv() => woken,
             };
             let Some(key) = woken else { return };
-            forward.send(ObjectRef::new(&key.name).within(&key.namespace)).unwrap_or_default();
+            forward
+                .send(ObjectRef::new(&key.name).within(&key.namespace))
+                .unwrap_or_default();
         }
     };
     tokio::join!(looking, waking);
 }
 
-fn error_policy(canary: Arc<DeserializeGuard<Canary>>, failure: &Failure, shell: Arc<Shell>) -> Action {
+fn error_policy(
+    canary: Arc<DeserializeGuard<Canary>>,
+    failure: &Failure,
+    shell: Arc<Shell>,
+) -> Action {
     let key = canaries::key_of(&canary);
     let failures = shell.memory.fail(&key);
     let class = failure.class();
@@ -283,7 +347,9 @@ fn error_policy(canary: Arc<DeserializeGuard<Canary>>, failure: &Failure, shell:
     match class {
         Class::Conflict => debug!(canary = %name(&key), %failure, ?wait, "decides anew"),
         Class::Transient => info!(canary = %name(&key), %failure, ?wait, "tries again"),
-        Class::Denied | Class::Invalid => warn!(canary = %name(&key), %failure, ?wait, "cannot go on, tries again"),
+        Class::Denied | Class::Invalid => {
+            warn!(canary = %name(&key), %failure, ?wait, "cannot go on, tries again")
+        }
         Class::Bug => error!(canary = %name(&key), %failure, ?wait, "internal error, tries again"),
     }
     Action::requeue(wait)

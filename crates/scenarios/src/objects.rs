@@ -40,7 +40,12 @@ pub fn canary(provider: &str, analysis: &Value) -> Value {
             },
         },
     });
-    if let (Some(into), Some(from)) = (object.pointer_mut("/spec/analysis").and_then(Value::as_object_mut), analysis.as_object()) {
+    if let (Some(into), Some(from)) = (
+        object
+            .pointer_mut("/spec/analysis")
+            .and_then(Value::as_object_mut),
+        analysis.as_object(),
+    ) {
         into.extend(from.clone());
     }
     object

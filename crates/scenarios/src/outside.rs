@@ -61,7 +61,10 @@ impl Outside {
 
     /// How many requests held this text.
     pub fn count(&self, part: &str) -> usize {
-        self.came().iter().filter(|came| came.url.contains(part)).count()
+        self.came()
+            .iter()
+            .filter(|came| came.url.contains(part))
+            .count()
     }
 }
 
@@ -83,20 +86,37 @@ fn decoded(url: &str) -> String {
 fn vector(samples: &[(&str, f64)]) -> String {
     let all: Vec<String> = samples
         .iter()
-        .map(|(series, value)| format!(r#"{{"metric":{{"series":"{series}"}},"value":[1,"{value}"]}}"#))
+        .map(|(series, value)| {
+            format!(r#"{{"metric":{{"series":"{series}"}},"value":[1,"{value}"]}}"#)
+        })
         .collect();
-    format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{}]}}}}"#, all.join(","))
+    format!(
+        r#"{{"status":"success","data":{{"resultType":"vector","result":[{}]}}}}"#,
+        all.join(",")
+    )
 }
 
 #[async_trait]
 impl Http for Outside {
-    async fn send(&self, request: http::Request<Vec<u8>>, limits: &Limits) -> Result<http::Response<Vec<u8>>, HttpError> {
+    async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+        limits: &Limits,
+    ) -> Result<http::Response<Vec<u8>>, HttpError> {
         let url = decoded(&request.uri().to_string());
         let body = String::from_utf8_lossy(request.body()).into_owned();
         let reply = self.with(|script| {
-            script.came.push(Came { url: url.clone(), body: body.clone() });
-            let fitting = script.replies.iter().filter(|(part, _)| url.contains(*part) || body.contains(*part));
-            fitting.max_by_key(|(part, _)| part.len()).map(|(_, reply)| reply.clone())
+            script.came.push(Came {
+                url: url.clone(),
+                body: body.clone(),
+            });
+            let fitting = script
+                .replies
+                .iter()
+                .filter(|(part, _)| url.contains(*part) || body.contains(*part));
+            fitting
+                .max_by_key(|(part, _)| part.len())
+                .map(|(_, reply)| reply.clone())
         });
         // Every answer takes a moment, as in the world.
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -113,11 +133,32 @@ impl Http for Outside {
             Reply::Two(one, two) => (200, vector(&[("a", one), ("b", two)])),
             Reply::Hang => {
                 tokio::time::sleep(limits.timeout).await;
-                return Err(HttpError::new(HttpErrorKind::Timeout, request.method(), request.uri(), "no answer in time"));
+                return Err(HttpError::new(
+                    HttpErrorKind::Timeout,
+                    request.method(),
+                    request.uri(),
+                    "no answer in time",
+                ));
             }
-            Reply::Reset => return Err(HttpError::new(HttpErrorKind::Broken, request.method(), request.uri(), "reset")),
+            Reply::Reset => {
+                return Err(HttpError::new(
+                    HttpErrorKind::Broken,
+                    request.method(),
+                    request.uri(),
+                    "reset",
+                ));
+            }
         };
-        let response = http::Response::builder().status(status).body(body.into_bytes());
-        response.map_err(|error| HttpError::new(HttpErrorKind::Broken, &http::Method::GET, &http::Uri::default(), &error.to_string()))
+        let response = http::Response::builder()
+            .status(status)
+            .body(body.into_bytes());
+        response.map_err(|error| {
+            HttpError::new(
+                HttpErrorKind::Broken,
+                &http::Method::GET,
+                &http::Uri::default(),
+                &error.to_string(),
+            )
+        })
     }
 }

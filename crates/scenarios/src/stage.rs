@@ -46,7 +46,13 @@ impl Stage {
         world.apply(&namespace).unwrap_or_default();
         let clock: Arc<dyn Clock> = Arc::new(TokioClock::starting_at(world.now()));
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut stage = Self { world, outside: Outside::default(), clock, flags, running: None };
+        let mut stage = Self {
+            world,
+            outside: Outside::default(),
+            clock,
+            flags,
+            running: None,
+        };
         stage.start();
         stage
     }
@@ -54,10 +60,17 @@ impl Stage {
     /// Starts the controller, as a process that was started anew: it remembers nothing.
     pub fn start(&mut self) {
         let words = self.flags.iter().map(OsString::from);
-        let Ok(settings) = Settings::read(words, &BTreeMap::new()) else { return };
+        let Ok(settings) = Settings::read(words, &BTreeMap::new()) else {
+            return;
+        };
         let client = kube::Client::new(self.world.client_service(SLIPWAY), "default");
         let world = run::World {
-            clients: Clients { api: client.clone(), lease: client.clone(), mesh: client, mesh_is_elsewhere: false },
+            clients: Clients {
+                api: client.clone(),
+                lease: client.clone(),
+                mesh: client,
+                mesh_is_elsewhere: false,
+            },
             clock: Arc::clone(&self.clock),
             http: Arc::new(self.outside.clone()),
             listener: None,
@@ -94,8 +107,10 @@ impl Stage {
     /// The status of the Canary `app`.
     pub fn status(&self) -> CanaryStatus {
         let canary = self.world.get("Canary", NAMESPACE, "app");
-        let status = canary.and_then(|canary| canary.value().get("status").cloned());
-        status.and_then(|status| serde_json::from_value(status).ok()).unwrap_or_default()
+        let status = canary.and_then(|canary| canary.get("status").cloned());
+        status
+            .and_then(|status| serde_json::from_value(status).ok())
+            .unwrap_or_default()
     }
 
     /// Waits for one of these phases.
@@ -108,7 +123,9 @@ impl Stage {
 
     /// An object of the namespace of scenarios.
     pub fn object(&self, kind: &str, name: &str) -> Option<Value> {
-        self.world.get(kind, NAMESPACE, name).map(|object| object.value().clone())
+        self.world
+            .get(kind, NAMESPACE, name)
+            .map(|object| (**object).clone())
     }
 
     /// The texts of the events so far, in order.
@@ -118,7 +135,13 @@ impl Stage {
             .list("Event", NAMESPACE)
             .iter()
             .map(|event| {
-                let text = |pointer: &str| event.value().pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+                let text = |pointer: &str| {
+                    event
+                        .pointer(pointer)
+                        .and_then(Value::as_str)
+                        .unwrap_or_default()
+                        .to_owned()
+                };
                 (text("/metadata/resourceVersion"), text("/note"))
             })
             .collect();

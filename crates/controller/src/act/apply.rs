@@ -58,13 +58,21 @@ impl Shell {
 
     /// The API of one object's kind in its namespace.
     pub(crate) fn api(&self, key: &Key) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), &key.namespace, &api_resource(key.kind()))
+        Api::namespaced_with(
+            self.client.clone(),
+            &key.namespace,
+            &api_resource(key.kind()),
+        )
     }
 
     /// # Errors
     /// When this controller does not lead: another one may be writing.
     pub(crate) fn must_lead(&self) -> Result<(), ActError> {
-        if self.leadership.is_leader() { Ok(()) } else { Err(ActError::NotLeading) }
+        if self.leadership.is_leader() {
+            Ok(())
+        } else {
+            Err(ActError::NotLeading)
+        }
     }
 
     async fn apply(
@@ -77,7 +85,9 @@ impl Shell {
         let live = self.watches.peek(key);
         let content = digest(object);
         let is_news = lock(&self.watches.store).is_news(key, content);
-        let holds = live.as_ref().is_some_and(|live| covers(key, &live.value(), object));
+        let holds = live
+            .as_ref()
+            .is_some_and(|live| covers(key, &live.value(), object));
         if compare == Compare::First && holds && !is_news {
             lock(&self.watches.store).note_applied(key, content);
             return Ok(());
@@ -88,8 +98,14 @@ impl Shell {
         self.must_lead()?;
         debug!(object = %key, "apply");
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let answer = self.api(key).patch(&key.name, &params, &Patch::Apply(object)).await;
-        self.keep(key, answer.map_err(|error| ApiError::new("apply", key, error))?)?;
+        let answer = self
+            .api(key)
+            .patch(&key.name, &params, &Patch::Apply(object))
+            .await;
+        self.keep(
+            key,
+            answer.map_err(|error| ApiError::new("apply", key, error))?,
+        )?;
         lock(&self.watches.store).note_applied(key, content);
         Ok(())
     }
@@ -100,8 +116,12 @@ impl Shell {
         }
         self.must_lead()?;
         debug!(object = %key, "create");
-        let body: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ActError::unusable(key, &error))?;
-        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let body: DynamicObject = serde_json::from_value(object.clone())
+            .map_err(|error| ActError::unusable(key, &error))?;
+        let params = PostParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         match self.api(key).create(&params, &body).await {
             Ok(answer) => self.keep(key, answer),
             Err(error) if is_already_exists(&error) => Ok(()),
@@ -110,29 +130,53 @@ impl Shell {
     }
 
     async fn merge(&self, key: &Key, patch: &Value) -> Result<(), ActError> {
-        if self.watches.peek(key).is_some_and(|live| covers(key, &live.value(), patch)) {
+        if self
+            .watches
+            .peek(key)
+            .is_some_and(|live| covers(key, &live.value(), patch))
+        {
             return Ok(());
         }
         self.must_lead()?;
         debug!(object = %key, "merge");
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        let answer = self.api(key).patch(&key.name, &params, &Patch::Merge(patch)).await;
-        self.keep(key, answer.map_err(|error| ApiError::new("patch", key, error))?)
+        let params = PatchParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let answer = self
+            .api(key)
+            .patch(&key.name, &params, &Patch::Merge(patch))
+            .await;
+        self.keep(
+            key,
+            answer.map_err(|error| ApiError::new("patch", key, error))?,
+        )
     }
 
     async fn replace(&self, key: &Key, object: &Value) -> Result<(), ActError> {
         self.must_lead()?;
         debug!(object = %key, "replace");
-        let body: DynamicObject = serde_json::from_value(object.clone()).map_err(|error| ActError::unusable(key, &error))?;
-        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let body: DynamicObject = serde_json::from_value(object.clone())
+            .map_err(|error| ActError::unusable(key, &error))?;
+        let params = PostParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
         let answer = self.api(key).replace(&key.name, &params, &body).await;
-        self.keep(key, answer.map_err(|error| ApiError::new("replace", key, error))?)
+        self.keep(
+            key,
+            answer.map_err(|error| ApiError::new("replace", key, error))?,
+        )
     }
 
     async fn delete(&self, key: &Key) -> Result<(), ActError> {
         self.must_lead()?;
         debug!(object = %key, "delete");
-        match self.api(key).delete(&key.name, &DeleteParams::default()).await {
+        match self
+            .api(key)
+            .delete(&key.name, &DeleteParams::default())
+            .await
+        {
             Err(error) if !is_not_found(&error) => Err(ApiError::new("delete", key, error).into()),
             Ok(_) | Err(_) => Ok(()),
         }
@@ -141,23 +185,40 @@ impl Shell {
     /// Makes Flagger's entry in the object's managedFields ours, without the fields that we never send (A3). The answer is kept, so that the
     /// apply that follows knows of it.
     async fn adopt(&self, blueprint: &Blueprint<'_>, key: &Key) -> Result<(), ActError> {
-        let live = self.api(key).get(&key.name).await.map_err(|error| ApiError::new("get", key, error))?;
+        let live = self
+            .api(key)
+            .get(&key.name)
+            .await
+            .map_err(|error| ApiError::new("get", key, error))?;
         let live = serde_json::to_value(live).map_err(|error| ActError::unusable(key, &error))?;
         let never_sent = adopt::never_sent(blueprint, key);
-        let Some(patch) = adopt::adopt(&live, adopt::Part::Object, &adopt::MANAGERS, &never_sent) else {
+        let Some(patch) = adopt::adopt(&live, adopt::Part::Object, &adopt::MANAGERS, &never_sent)
+        else {
             return Ok(());
         };
         let patch: json_patch::Patch =
             serde_json::from_value(patch).map_err(|error| ActError::unusable(key, &error))?;
         self.must_lead()?;
         debug!(object = %key, "adopt");
-        let answer =
-            self.api(key).patch(&key.name, &PatchParams::default(), &Patch::Json::<()>(patch)).await;
-        self.keep(key, answer.map_err(|error| ApiError::new("adopt", key, error))?)
+        let answer = self
+            .api(key)
+            .patch(
+                &key.name,
+                &PatchParams::default(),
+                &Patch::Json::<()>(patch),
+            )
+            .await;
+        match answer {
+            Ok(answer) => self.keep(key, answer),
+            // The `test` of the patch failed: the object changed meanwhile.
+            Err(kube::Error::Api(status)) if status.code == 422 => Err(ActError::Superseded),
+            Err(error) => Err(ApiError::new("adopt", key, error).into()),
+        }
     }
 
     fn keep(&self, key: &Key, answer: DynamicObject) -> Result<(), ActError> {
-        let value = serde_json::to_value(answer).map_err(|error| ActError::unusable(key, &error))?;
+        let value =
+            serde_json::to_value(answer).map_err(|error| ActError::unusable(key, &error))?;
         self.watches.written(key.clone(), value);
         Ok(())
     }

@@ -14,7 +14,10 @@ pub(crate) fn covers(key: &Key, live: &Value, wanted: &Value) -> bool {
 
 /// Kinds that are not built in: their lists have no merge keys that we know of.
 fn is_custom(key: &Key) -> bool {
-    let group = key.api_version.split_once('/').map_or("", |(group, _)| group);
+    let group = key
+        .api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group);
     group.contains('.') && !group.ends_with(".k8s.io") || group == "gateway.networking.k8s.io"
 }
 
@@ -37,7 +40,10 @@ fn object_covers(live: &Map<String, Value>, wanted: &Map<String, Value>, atomic:
 
 fn list_covers(live: &[Value], wanted: &[Value], field: &str, atomic: bool) -> bool {
     if matches!(field, "ports" | "ownerReferences") && !atomic {
-        return wanted.iter().all(|wanted| live.iter().any(|live| map_covers(live, wanted, field, atomic)));
+        return wanted.iter().all(|wanted| {
+            live.iter()
+                .any(|live| map_covers(live, wanted, field, atomic))
+        });
     }
     if field == "ownerReferences" {
         return wanted.iter().all(|wanted| live.contains(wanted));
@@ -45,7 +51,11 @@ fn list_covers(live: &[Value], wanted: &[Value], field: &str, atomic: bool) -> b
     if atomic {
         return live == wanted;
     }
-    live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| map_covers(live, wanted, field, atomic))
+    live.len() == wanted.len()
+        && live
+            .iter()
+            .zip(wanted)
+            .all(|(live, wanted)| map_covers(live, wanted, field, atomic))
 }
 
 fn is_nothing(value: &Value) -> bool {
@@ -73,24 +83,56 @@ mod tests {
         let key = kinds::SERVICE.named("test", "app");
         let live = json!({"spec": {"clusterIP": "10.0.0.1", "selector": {"app": "x"}, "ports": [
             {"name": "extra", "port": 1}, {"name": "http", "port": 80, "protocol": "TCP", "nodePort": 3}]}});
-        assert!(covers(&key, &live, &json!({"spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": "x"}}})));
-        assert!(!covers(&key, &live, &json!({"spec": {"selector": {"app": "y"}}})));
-        assert!(!covers(&key, &live, &json!({"spec": {"ports": [{"name": "http", "port": 81}]}})));
+        assert!(covers(
+            &key,
+            &live,
+            &json!({"spec": {"ports": [{"name": "http", "port": 80}], "selector": {"app": "x"}}})
+        ));
+        assert!(!covers(
+            &key,
+            &live,
+            &json!({"spec": {"selector": {"app": "y"}}})
+        ));
+        assert!(!covers(
+            &key,
+            &live,
+            &json!({"spec": {"ports": [{"name": "http", "port": 81}]}})
+        ));
     }
 
     #[test]
     fn a_list_of_a_custom_resource_must_be_the_same_to_the_letter() {
-        let kind = Kind { api_version: "networking.istio.io/v1beta1", kind: "VirtualService", plural: "virtualservices" };
+        let kind = Kind {
+            api_version: "networking.istio.io/v1beta1",
+            kind: "VirtualService",
+            plural: "virtualservices",
+        };
         let key = kind.named("test", "app");
         let live = json!({"spec": {"hosts": ["app"], "http": [{"route": [], "timeout": "1s"}]}});
-        assert!(covers(&key, &live, &json!({"spec": {"http": [{"route": [], "timeout": "1s"}]}})));
-        assert!(!covers(&key, &live, &json!({"spec": {"http": [{"route": []}]}})));
+        assert!(covers(
+            &key,
+            &live,
+            &json!({"spec": {"http": [{"route": [], "timeout": "1s"}]}})
+        ));
+        assert!(!covers(
+            &key,
+            &live,
+            &json!({"spec": {"http": [{"route": []}]}})
+        ));
     }
 
     #[test]
     fn what_is_empty_may_be_absent() {
         let key = kinds::SERVICE.named("test", "app");
-        assert!(covers(&key, &json!({"metadata": {}}), &json!({"metadata": {"labels": {}}, "spec": {"ports": []}})));
-        assert!(!covers(&key, &json!({}), &json!({"metadata": {"labels": {"a": "b"}}})));
+        assert!(covers(
+            &key,
+            &json!({"metadata": {}}),
+            &json!({"metadata": {"labels": {}}, "spec": {"ports": []}})
+        ));
+        assert!(!covers(
+            &key,
+            &json!({}),
+            &json!({"metadata": {"labels": {"a": "b"}}})
+        ));
     }
 }

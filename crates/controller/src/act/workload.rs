@@ -17,38 +17,82 @@ use crate::error::ApiError;
 impl Hands<'_> {
     /// Copies the configs, then creates the primary, unless there is one.
     pub(super) async fn create_primary(&self, revision: &str) -> Result<(), ActError> {
-        let Some(target) = self.held(revision)? else { return Ok(()) };
+        let Some(target) = self.held(revision)? else {
+            return Ok(());
+        };
         self.copy_configs().await?;
         let blueprint = self.blueprint();
-        let write = self.codecs.target.primary(&blueprint, target, None, &self.view.tracked, &self.copy_id(revision))?;
+        let write = self.codecs.target.primary(
+            &blueprint,
+            target,
+            None,
+            &self.view.tracked,
+            &self.copy_id(revision),
+        )?;
         self.write(&write, Compare::First).await?;
         let seen = Vec::new();
-        let record = self.codecs.target.record(&blueprint, target, None, &self.view.tracked, &seen)?;
+        let record =
+            self.codecs
+                .target
+                .record(&blueprint, target, None, &self.view.tracked, &seen)?;
         self.write_all(&record, Compare::First).await
     }
 
     /// Makes a lost primary again from its record.
     pub(super) async fn restore_primary(&self) -> Result<(), ActError> {
-        let Some(record) = &self.view.record else { return Ok(()) };
+        let Some(record) = &self.view.record else {
+            return Ok(());
+        };
         let revision = slipway_workloads::record::recorded_revision(record).unwrap_or_default();
         info!(primary = %self.plan.names.primary, revision, "the primary is made again from its record");
-        let write = self.codecs.target.primary_from_record(&self.blueprint(), record, &self.copy_id(revision))?;
+        let write = self.codecs.target.primary_from_record(
+            &self.blueprint(),
+            record,
+            &self.copy_id(revision),
+        )?;
         self.write(&write, Compare::First).await
     }
 
     /// Promotes: the record first, then configs, then the workload, then its scaler. What is copied holds exactly the revision that was judged.
     pub(super) async fn promote(&self, revision: &str) -> Result<(), ActError> {
-        let Some(target) = self.held(revision)? else { return Ok(()) };
+        let Some(target) = self.held(revision)? else {
+            return Ok(());
+        };
         let blueprint = self.blueprint();
         let records = self.shell.records(&self.plan.canary.namespace).await?;
         let seen: Vec<&Value> = records.iter().collect();
         let primary = self.view.primary.as_ref();
-        let record = self.codecs.target.record(&blueprint, target, primary, &self.view.tracked, &seen)?;
+        let record =
+            self.codecs
+                .target
+                .record(&blueprint, target, primary, &self.view.tracked, &seen)?;
         self.write_all(&record, Compare::First).await?;
         self.copy_configs().await?;
-        let write = self.codecs.target.primary(&blueprint, target, primary, &self.view.tracked, &self.copy_id(revision))?;
+        let write = self.codecs.target.primary(
+            &blueprint,
+            target,
+            primary,
+            &self.view.tracked,
+            &self.copy_id(revision),
+        )?;
         self.write(&write, Compare::Not).await?;
+        self.resize_primary(target).await?;
         self.sync_primary_scaler(Compare::Not).await
+    }
+
+    /// Gives a primary without a scaler as many pods as the target is asked for now.
+    async fn resize_primary(&self, target: &Value) -> Result<(), ActError> {
+        let Some(primary) = &self.view.primary else {
+            return Ok(());
+        };
+        match self
+            .codecs
+            .target
+            .promoted_replicas(target, primary, self.codecs.scaler.is_some())
+        {
+            Some(wanted) => self.scale(&self.plan.names.primary, wanted).await,
+            None => Ok(()),
+        }
     }
 
     /// The target, if it holds exactly this revision.
@@ -56,7 +100,9 @@ impl Hands<'_> {
     /// # Errors
     /// [`ActError::Superseded`] when it holds another: what was judged is gone (FC-016).
     fn held(&self, revision: &str) -> Result<Option<&Value>, ActError> {
-        let Some(target) = &self.view.target else { return Ok(None) };
+        let Some(target) = &self.view.target else {
+            return Ok(None);
+        };
         if self.codecs.target.revision(target, &self.view.tracked) == revision {
             Ok(Some(target))
         } else {
@@ -67,12 +113,20 @@ impl Hands<'_> {
     /// Copies every tracked config for the primary. What is read now must be what the checksum was made of.
     async fn copy_configs(&self) -> Result<(), ActError> {
         for tracked in &self.view.tracked {
-            let source = tracked.kind.kind().named(&self.plan.canary.namespace, &tracked.name);
+            let source = tracked
+                .kind
+                .kind()
+                .named(&self.plan.canary.namespace, &tracked.name);
             let object = self.read(&source).await?.ok_or(ActError::Superseded)?;
-            if configs::track(&reference(tracked), &object).map(|now| now.digest) != Some(tracked.digest.clone()) {
+            if configs::track(&reference(tracked), &object).map(|now| now.digest)
+                != Some(tracked.digest.clone())
+            {
                 return Err(ActError::Superseded);
             }
-            let copy = tracked.kind.kind().named(&self.plan.canary.namespace, &names::primary_name(&tracked.name));
+            let copy = tracked.kind.kind().named(
+                &self.plan.canary.namespace,
+                &names::primary_name(&tracked.name),
+            );
             let live = self.read(&copy).await?;
             let writes = configs::copy(&self.blueprint(), tracked, &object, live.as_ref())?;
             // Their bodies are never stored: there is nothing to compare with.
@@ -82,23 +136,52 @@ impl Hands<'_> {
     }
 
     async fn read(&self, key: &Key) -> Result<Option<Value>, ActError> {
-        let found = self.shell.api(key).get_opt(&key.name).await.map_err(|error| ApiError::new("get", key, error))?;
-        found.map(|object| serde_json::to_value(object).map_err(|error| ActError::unusable(key, &error))).transpose()
+        let found = self
+            .shell
+            .api(key)
+            .get_opt(&key.name)
+            .await
+            .map_err(|error| ApiError::new("get", key, error))?;
+        found
+            .map(|object| {
+                serde_json::to_value(object).map_err(|error| ActError::unusable(key, &error))
+            })
+            .transpose()
     }
 
     /// The id that restarts the primary's pods on a promotion: the same for the same promotion, so that promoting twice restarts once.
     fn copy_id(&self, revision: &str) -> String {
-        let started = self.canary.status.as_ref().and_then(|status| status.slipway.as_ref());
-        let started = started.and_then(|slipway| slipway.release.as_ref()).and_then(|release| release.started_at);
+        let started = self
+            .canary
+            .status
+            .as_ref()
+            .and_then(|status| status.slipway.as_ref());
+        let started = started
+            .and_then(|slipway| slipway.release.as_ref())
+            .and_then(|release| release.started_at);
         let digest = Sha256::digest(format!("{}/{revision}/{started:?}", self.plan.canary.uid));
-        let hex: String = digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        let part = |from: usize, to: usize| hex.chars().skip(from).take(to - from).collect::<String>();
-        format!("{}-{}-4{}-a{}-{}", part(0, 8), part(8, 12), part(13, 16), part(17, 20), part(20, 32))
+        let hex: String = digest
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let part =
+            |from: usize, to: usize| hex.chars().skip(from).take(to - from).collect::<String>();
+        format!(
+            "{}-{}-4{}-a{}-{}",
+            part(0, 8),
+            part(8, 12),
+            part(13, 16),
+            part(17, 20),
+            part(20, 32)
+        )
     }
 
     /// Makes the primary's scaler from the target's.
     pub(super) async fn sync_primary_scaler(&self, compare: Compare) -> Result<(), ActError> {
-        let Some((scaler, source, live)) = self.scalers() else { return Ok(()) };
+        let Some((scaler, source, live)) = self.scalers() else {
+            return Ok(());
+        };
         if compare == Compare::First && live.is_some() {
             // Flagger's rule: between promotions the primary's scaler is left alone.
             return Ok(());
@@ -112,7 +195,9 @@ impl Hands<'_> {
         &self,
         make: impl Fn(&dyn Scaler, &Value) -> Option<Write> + Send,
     ) -> Result<(), ActError> {
-        let Some((scaler, source, _)) = self.scalers() else { return Ok(()) };
+        let Some((scaler, source, _)) = self.scalers() else {
+            return Ok(());
+        };
         match make(scaler, &source) {
             Some(write) => self.write(&write, Compare::First).await,
             None => Ok(()),
@@ -123,13 +208,19 @@ impl Hands<'_> {
         let (scaler, autoscaler) = (self.codecs.scaler?, self.plan.autoscaler.as_ref()?);
         let named = |name: &str| scaler.kind().named(&self.plan.canary.namespace, name);
         let source = self.view.objects.get(&named(&autoscaler.name)).cloned()?;
-        let live = self.view.objects.get(&named(&names::primary_name(&autoscaler.name))).cloned();
+        let live = self
+            .view
+            .objects
+            .get(&named(&names::primary_name(&autoscaler.name)))
+            .cloned();
         Some((scaler, source, live))
     }
 
     /// Scales the target from zero; nothing if it has replicas.
     pub(super) async fn scale_up_target(&self) -> Result<(), ActError> {
-        let Some(target) = &self.view.target else { return Ok(()) };
+        let Some(target) = &self.view.target else {
+            return Ok(());
+        };
         if replicas(target) > 0 {
             return Ok(());
         }
@@ -138,20 +229,30 @@ impl Hands<'_> {
             (Some(_), None) => Some(1),
             (Some(scaler), Some((_, source, _))) => Some(scaler.least(&source)),
         };
-        let wanted = self.codecs.target.replicas_from_zero(target, self.view.primary.as_ref(), least);
-        self.scale_target(wanted).await
+        let wanted =
+            self.codecs
+                .target
+                .replicas_from_zero(target, self.view.primary.as_ref(), least);
+        self.scale(&self.plan.target.name, wanted).await
     }
 
-    /// Scales the target through the scale subresource: `replicas` stands in no apply of ours.
-    pub(super) async fn scale_target(&self, wanted: i64) -> Result<(), ActError> {
-        let key = self.codecs.target.kind().named(&self.plan.canary.namespace, &self.plan.target.name);
+    /// Scales a workload through the scale subresource: `replicas` stands in no apply of ours.
+    pub(super) async fn scale(&self, workload: &str, wanted: i64) -> Result<(), ActError> {
+        let key = self
+            .codecs
+            .target
+            .kind()
+            .named(&self.plan.canary.namespace, workload);
         let live = self.shell.watches.peek(&key);
         if live.is_none_or(|live| replicas(&live.value()) == wanted) {
             return Ok(());
         }
         self.shell.must_lead()?;
         debug!(object = %key, replicas = wanted, "scale");
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let patch = Patch::Merge(json!({"spec": {"replicas": wanted}}));
         self.shell
             .api(&key)
@@ -164,9 +265,16 @@ impl Hands<'_> {
 
 /// `spec.replicas`, 1 where it is absent.
 fn replicas(workload: &Value) -> i64 {
-    workload.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
+    workload
+        .pointer("/spec/replicas")
+        .and_then(Value::as_i64)
+        .unwrap_or(1)
 }
 
 fn reference(tracked: &TrackedConfig) -> slipway_workloads::ConfigReference {
-    slipway_workloads::ConfigReference { kind: tracked.kind, name: tracked.name.clone(), optional: false }
+    slipway_workloads::ConfigReference {
+        kind: tracked.kind,
+        name: tracked.name.clone(),
+        optional: false,
+    }
 }

@@ -39,8 +39,13 @@ pub(crate) enum Config {
 impl ConfigVersions {
     /// What is known of it; from now on its changes wake that Canary.
     pub(crate) fn get(&mut self, key: &Key, canary: &CanaryKey) -> Config {
-        self.interest.entry(key.clone()).or_default().insert(canary.clone());
-        let Some(version) = self.versions.get(key) else { return Config::Absent };
+        self.interest
+            .entry(key.clone())
+            .or_default()
+            .insert(canary.clone());
+        let Some(version) = self.versions.get(key) else {
+            return Config::Absent;
+        };
         match self.known.get(key) {
             Some(known) if known.version == *version => Config::Known(known.tracked.clone()),
             Some(_) | None => Config::Changed,
@@ -54,12 +59,15 @@ impl ConfigVersions {
     }
 
     pub(crate) fn list_begins(&mut self, kind: Kind, scope: Option<&str>) {
-        self.listed.insert((kind, scope.map(str::to_owned)), HashSet::new());
+        self.listed
+            .insert((kind, scope.map(str::to_owned)), HashSet::new());
     }
 
     /// It came or changed; who is to be woken.
     pub(crate) fn put(&mut self, kind: Kind, metadata: &ObjectMeta) -> Vec<CanaryKey> {
-        let Some(key) = key_of(kind, metadata) else { return Vec::new() };
+        let Some(key) = key_of(kind, metadata) else {
+            return Vec::new();
+        };
         for ((listed_kind, _), listed) in &mut self.listed {
             if *listed_kind == kind {
                 listed.insert(key.clone());
@@ -67,12 +75,18 @@ impl ConfigVersions {
         }
         let version = metadata.resource_version.clone().unwrap_or_default();
         let before = self.versions.insert(key.clone(), version.clone());
-        if before == Some(version) { Vec::new() } else { self.interested(&key) }
+        if before == Some(version) {
+            Vec::new()
+        } else {
+            self.interested(&key)
+        }
     }
 
     /// It is gone; who is to be woken.
     pub(crate) fn remove(&mut self, kind: Kind, metadata: &ObjectMeta) -> Vec<CanaryKey> {
-        let Some(key) = key_of(kind, metadata) else { return Vec::new() };
+        let Some(key) = key_of(kind, metadata) else {
+            return Vec::new();
+        };
         self.versions.remove(&key);
         self.known.remove(&key);
         self.interested(&key)
@@ -80,10 +94,18 @@ impl ConfigVersions {
 
     /// A list is complete: what it did not name is gone.
     pub(crate) fn list_ends(&mut self, kind: Kind, scope: Option<&str>) -> Vec<CanaryKey> {
-        let listed = self.listed.remove(&(kind, scope.map(str::to_owned))).unwrap_or_default();
-        let in_scope = |key: &Key| key.kind() == kind && scope.is_none_or(|scope| scope == key.namespace);
-        let lost: Vec<Key> =
-            self.versions.keys().filter(|key| in_scope(key) && !listed.contains(*key)).cloned().collect();
+        let listed = self
+            .listed
+            .remove(&(kind, scope.map(str::to_owned)))
+            .unwrap_or_default();
+        let in_scope =
+            |key: &Key| key.kind() == kind && scope.is_none_or(|scope| scope == key.namespace);
+        let lost: Vec<Key> = self
+            .versions
+            .keys()
+            .filter(|key| in_scope(key) && !listed.contains(*key))
+            .cloned()
+            .collect();
         let mut woken = BTreeSet::new();
         for key in lost {
             self.versions.remove(&key);
@@ -104,7 +126,12 @@ impl ConfigVersions {
     }
 
     fn interested(&self, key: &Key) -> Vec<CanaryKey> {
-        self.interest.get(key).into_iter().flatten().cloned().collect()
+        self.interest
+            .get(key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 

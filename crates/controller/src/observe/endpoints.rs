@@ -21,9 +21,19 @@ impl Slice {
     ///
     /// **Source**: Kubernetes EndpointSlice: an absent `ready` counts as ready.
     pub(crate) fn of(object: &DynamicObject) -> Option<Self> {
-        let service = object.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?.clone();
+        let service = object
+            .metadata
+            .labels
+            .as_ref()?
+            .get("kubernetes.io/service-name")?
+            .clone();
         let endpoints = object.data.get("endpoints").and_then(Value::as_array);
-        let ready = endpoints.map_or(0, |endpoints| endpoints.iter().filter(|endpoint| is_ready(endpoint)).count());
+        let ready = endpoints.map_or(0, |endpoints| {
+            endpoints
+                .iter()
+                .filter(|endpoint| is_ready(endpoint))
+                .count()
+        });
         Some(Self {
             namespace: object.metadata.namespace.clone()?,
             name: object.metadata.name.clone()?,
@@ -38,7 +48,10 @@ impl Slice {
 }
 
 fn is_ready(endpoint: &Value) -> bool {
-    endpoint.pointer("/conditions/ready").and_then(Value::as_bool).unwrap_or(true)
+    endpoint
+        .pointer("/conditions/ready")
+        .and_then(Value::as_bool)
+        .unwrap_or(true)
 }
 
 type ServiceKey = (String, String);
@@ -53,9 +66,17 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// How many are ready; `None` while the Service has no EndpointSlice. From now on a change wakes that Canary.
-    pub(crate) fn ready(&mut self, namespace: &str, service: &str, canary: &CanaryKey) -> Option<u32> {
+    pub(crate) fn ready(
+        &mut self,
+        namespace: &str,
+        service: &str,
+        canary: &CanaryKey,
+    ) -> Option<u32> {
         let key = (namespace.to_owned(), service.to_owned());
-        self.interest.entry(key.clone()).or_default().insert(canary.clone());
+        self.interest
+            .entry(key.clone())
+            .or_default()
+            .insert(canary.clone());
         let slices = self.slices.get(&key).filter(|slices| !slices.is_empty())?;
         Some(slices.values().sum())
     }
@@ -70,8 +91,16 @@ impl Endpoints {
         for listed in self.listed.values_mut() {
             listed.insert((key.clone(), slice.name.clone()));
         }
-        let before = self.slices.entry(key.clone()).or_default().insert(slice.name, slice.ready);
-        if before == Some(slice.ready) { Vec::new() } else { self.interested(&key) }
+        let before = self
+            .slices
+            .entry(key.clone())
+            .or_default()
+            .insert(slice.name, slice.ready);
+        if before == Some(slice.ready) {
+            Vec::new()
+        } else {
+            self.interested(&key)
+        }
     }
 
     /// A slice is gone; who is to be woken.
@@ -85,7 +114,10 @@ impl Endpoints {
 
     /// A list is complete: what it did not name is gone.
     pub(crate) fn list_ends(&mut self, scope: Option<&str>) -> Vec<CanaryKey> {
-        let listed = self.listed.remove(&scope.map(str::to_owned)).unwrap_or_default();
+        let listed = self
+            .listed
+            .remove(&scope.map(str::to_owned))
+            .unwrap_or_default();
         let mut woken = BTreeSet::new();
         for (key, slices) in &mut self.slices {
             if scope.is_some_and(|scope| scope != key.0) {
@@ -109,6 +141,11 @@ impl Endpoints {
     }
 
     fn interested(&self, key: &ServiceKey) -> Vec<CanaryKey> {
-        self.interest.get(key).into_iter().flatten().cloned().collect()
+        self.interest
+            .get(key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }

@@ -8,8 +8,8 @@ use slipway_metrics::{Variables, template};
 use slipway_workloads::Scaler;
 
 use super::Codecs;
-use super::store::CanaryKey;
 use super::configs::Config;
+use super::store::CanaryKey;
 use super::watches::lock;
 use crate::shell::Shell;
 use slipway_core::object::kinds;
@@ -18,61 +18,127 @@ use slipway_core::object::kinds;
 pub(super) fn codecs(plan: &Plan) -> Result<Codecs, Obstacle> {
     let router = slipway_traffic::backend(&plan.provider).map_err(|unsupported| {
         let problem = Problem::new("spec.provider", &plan.provider, unsupported.to_string());
-        Obstacle { condition: ObstacleCondition::UnsupportedProvider, problem }
+        Obstacle {
+            condition: ObstacleCondition::UnsupportedProvider,
+            problem,
+        }
     })?;
     let unsupported = |field: &str, value: &str, why: String| Obstacle {
         condition: ObstacleCondition::UnsupportedProvider,
         problem: Problem::new(field, value, why),
     };
-    let target = slipway_workloads::target(plan.target.kind)
-        .map_err(|error| unsupported("spec.targetRef.kind", plan.target.kind.as_str(), error.to_string()))?;
+    let target = slipway_workloads::target(plan.target.kind).map_err(|error| {
+        unsupported(
+            "spec.targetRef.kind",
+            plan.target.kind.as_str(),
+            error.to_string(),
+        )
+    })?;
     let scaler = match &plan.autoscaler {
         None => None,
-        Some(autoscaler) => Some(
-            slipway_workloads::scaler(autoscaler.kind)
-                .map_err(|error| unsupported("spec.autoscalerRef.kind", &autoscaler.name, error.to_string()))?,
-        ),
+        Some(autoscaler) => Some(slipway_workloads::scaler(autoscaler.kind).map_err(|error| {
+            unsupported(
+                "spec.autoscalerRef.kind",
+                &autoscaler.name,
+                error.to_string(),
+            )
+        })?),
     };
-    Ok(Codecs { router, target, scaler })
+    Ok(Codecs {
+        router,
+        target,
+        scaler,
+    })
 }
 
 /// A kind that cannot be watched.
 pub(super) fn unavailable(plan: &Plan, kind: Kind, of_provider: bool, why: &str) -> Obstacle {
     let (condition, field, value) = if of_provider {
-        (ObstacleCondition::ProviderUnavailable, "spec.provider", plan.provider.to_string())
+        (
+            ObstacleCondition::ProviderUnavailable,
+            "spec.provider",
+            plan.provider.to_string(),
+        )
     } else {
-        (ObstacleCondition::Stalled, "the controller's rights", String::new())
+        (
+            ObstacleCondition::Stalled,
+            "the controller's rights",
+            String::new(),
+        )
     };
-    let allowed = format!("must allow to list and watch {} of {}: {why}", kind.plural, kind.api_version);
-    let allowed = if of_provider { format!("but {} of {} cannot be had: {why}", kind.plural, kind.api_version) } else { allowed };
-    Obstacle { condition, problem: Problem::new(field, value, allowed) }
+    let allowed = format!(
+        "must allow to list and watch {} of {}: {why}",
+        kind.plural, kind.api_version
+    );
+    let allowed = if of_provider {
+        format!(
+            "but {} of {} cannot be had: {why}",
+            kind.plural, kind.api_version
+        )
+    } else {
+        allowed
+    };
+    Obstacle {
+        condition,
+        problem: Problem::new(field, value, allowed),
+    }
 }
 
 /// A mistake of the user's that no schema can say.
 pub(super) fn invalid(problem: Problem) -> Obstacle {
-    Obstacle { condition: ObstacleCondition::InvalidSpec, problem }
+    Obstacle {
+        condition: ObstacleCondition::InvalidSpec,
+        problem,
+    }
 }
 
 pub(super) fn missing_target(plan: &Plan) -> Obstacle {
     let kind = plan.target.kind.as_str();
-    let allowed = format!("but there is no {kind} {}/{}", plan.canary.namespace, plan.target.name);
-    invalid(Problem::new("spec.targetRef.name", &plan.target.name, allowed))
+    let allowed = format!(
+        "but there is no {kind} {}/{}",
+        plan.canary.namespace, plan.target.name
+    );
+    invalid(Problem::new(
+        "spec.targetRef.name",
+        &plan.target.name,
+        allowed,
+    ))
 }
 
 pub(super) fn missing_config(target: &Value, config: &Key) -> Obstacle {
-    let text = |pointer: &str| target.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let object = format!("{} {}/{}", text("/kind"), text("/metadata/namespace"), text("/metadata/name"));
+    let text = |pointer: &str| {
+        target
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    };
+    let object = format!(
+        "{} {}/{}",
+        text("/kind"),
+        text("/metadata/namespace"),
+        text("/metadata/name")
+    );
     let allowed = format!("but there is no {config}; create it, or mark the reference as optional");
     invalid(Problem::new("spec.template.spec", &config.name, allowed).of(object))
 }
 
-pub(super) fn missing_scaler(plan: &Plan, scaler: Option<&'static dyn Scaler>, objects: &Objects) -> Option<Obstacle> {
+pub(super) fn missing_scaler(
+    plan: &Plan,
+    scaler: Option<&'static dyn Scaler>,
+    objects: &Objects,
+) -> Option<Obstacle> {
     let (scaler, autoscaler) = (scaler?, plan.autoscaler.as_ref()?);
-    let key = scaler.kind().named(&plan.canary.namespace, &autoscaler.name);
+    let key = scaler
+        .kind()
+        .named(&plan.canary.namespace, &autoscaler.name);
     if objects.contains_key(&key) {
         return None;
     }
-    let problem = Problem::new("spec.autoscalerRef.name", &autoscaler.name, format!("but there is no {key}"));
+    let problem = Problem::new(
+        "spec.autoscalerRef.name",
+        &autoscaler.name,
+        format!("but there is no {key}"),
+    );
     Some(invalid(problem))
 }
 
@@ -81,19 +147,33 @@ impl Shell {
     pub(super) fn other_obstacles(&self, key: &CanaryKey, plan: &Plan) -> Vec<Obstacle> {
         let mut found = Vec::new();
         if let Some(older) = self.targets.older(key) {
-            let allowed = format!("but the older Canary {}/{} has this target; a target has one Canary", older.namespace, older.name);
+            let allowed = format!(
+                "but the older Canary {}/{} has this target; a target has one Canary",
+                older.namespace, older.name
+            );
             let problem = Problem::new("spec.targetRef.name", &plan.target.name, allowed);
-            found.push(Obstacle { condition: ObstacleCondition::Stalled, problem });
+            found.push(Obstacle {
+                condition: ObstacleCondition::Stalled,
+                problem,
+            });
         }
         for (index, check) in plan.metrics.iter().enumerate() {
             let field = format!("spec.analysis.metrics[{index}]");
             let problem = match &check.source {
-                MetricSource::Template { namespace, name, .. } => self.check_template(key, plan, index, namespace, name, &field),
+                MetricSource::Template {
+                    namespace, name, ..
+                } => self.check_template(key, plan, index, namespace, name, &field),
                 MetricSource::Query(text) => {
                     let spec = slipway_api::CanarySpec::default();
                     let variables = Variables::new(plan, &spec, check);
                     let error = template::render(text, &variables).err();
-                    error.map(|error| Problem::new(format!("{field}.query"), "", format!("does not render: {error}")))
+                    error.map(|error| {
+                        Problem::new(
+                            format!("{field}.query"),
+                            "",
+                            format!("does not render: {error}"),
+                        )
+                    })
                 }
                 MetricSource::SuccessRate | MetricSource::RequestDuration => None,
             };
@@ -114,12 +194,20 @@ impl Shell {
         let object = format!("MetricTemplate {namespace}/{name}");
         let found = match self.template(namespace, name) {
             Ok(found) => found,
-            Err(why) => return Some(Problem::new(format!("{field}.templateRef.name"), name, format!("but {why}"))),
+            Err(why) => {
+                return Some(Problem::new(
+                    format!("{field}.templateRef.name"),
+                    name,
+                    format!("but {why}"),
+                ));
+            }
         };
         let spec = slipway_api::CanarySpec::default();
         let variables = Variables::new(plan, &spec, plan.metrics.get(index)?);
         if let Err(error) = template::render(&found.spec.query, &variables) {
-            return Some(Problem::new("spec.query", "", format!("does not render: {error}")).of(object));
+            return Some(
+                Problem::new("spec.query", "", format!("does not render: {error}")).of(object),
+            );
         }
         if let Err(unsupported) = slipway_metrics::provider(&found.spec.provider.type_) {
             return Some(unsupported.problem().of(object));
@@ -129,9 +217,17 @@ impl Shell {
         let secret_key = kinds::SECRET.named(namespace, &secret.name);
         let absent = self.tracks_configs
             && namespace == key.namespace
-            && matches!(lock(&self.watches.configs).get(&secret_key, key), Config::Absent);
+            && matches!(
+                lock(&self.watches.configs).get(&secret_key, key),
+                Config::Absent
+            );
         absent.then(|| {
-            Problem::new("spec.provider.secretRef.name", &secret.name, format!("but there is no {secret_key}")).of(object)
+            Problem::new(
+                "spec.provider.secretRef.name",
+                &secret.name,
+                format!("but there is no {secret_key}"),
+            )
+            .of(object)
         })
     }
 }

@@ -80,7 +80,10 @@ const GONE_AT_MOST: usize = 4096;
 impl Store {
     /// The object, and from now on its changes wake that Canary.
     pub(crate) fn get(&mut self, key: &Key, canary: &CanaryKey) -> Option<Stored> {
-        self.interest.entry(key.clone()).or_default().insert(canary.clone());
+        self.interest
+            .entry(key.clone())
+            .or_default()
+            .insert(canary.clone());
         self.objects.get(key).cloned()
     }
 
@@ -91,9 +94,15 @@ impl Store {
 
     /// Whether the objects of this kind in that namespace are known, and from now on a change of that wakes the Canary.
     pub(crate) fn sync_of(&mut self, kind: Kind, namespace: &str, canary: &CanaryKey) -> Sync {
-        self.kind_interest.entry(kind).or_default().insert(canary.clone());
+        self.kind_interest
+            .entry(kind)
+            .or_default()
+            .insert(canary.clone());
         let scoped = self.sync.get(&(kind, Some(namespace.to_owned())));
-        scoped.or_else(|| self.sync.get(&(kind, None))).cloned().unwrap_or(Sync::Coming)
+        scoped
+            .or_else(|| self.sync.get(&(kind, None)))
+            .cloned()
+            .unwrap_or(Sync::Coming)
     }
 
     /// Whether a watch of this kind and scope was begun.
@@ -108,7 +117,8 @@ impl Store {
 
     /// A list begins.
     pub(crate) fn list_begins(&mut self, kind: Kind, scope: Option<&str>) {
-        self.listed.insert((kind, scope.map(str::to_owned)), HashSet::new());
+        self.listed
+            .insert((kind, scope.map(str::to_owned)), HashSet::new());
     }
 
     /// An object of a list, or a change of one; who is to be woken.
@@ -118,7 +128,11 @@ impl Store {
 
     /// The answer of a write of ours: kept unless something newer is here.
     pub(crate) fn written(&mut self, key: Key, object: Value) {
-        if self.gone.get(&key).is_some_and(|gone| *gone >= version_of(&object)) {
+        if self
+            .gone
+            .get(&key)
+            .is_some_and(|gone| *gone >= version_of(&object))
+        {
             return;
         }
         // We know of the change: nobody has to be woken by it.
@@ -132,7 +146,11 @@ impl Store {
                 listed.insert(key.clone());
             }
         }
-        if self.objects.get(&key).is_some_and(|known| known.version >= version && version > 0) {
+        if self
+            .objects
+            .get(&key)
+            .is_some_and(|known| known.version >= version && version > 0)
+        {
             return Vec::new();
         }
         self.gone.remove(&key);
@@ -144,7 +162,9 @@ impl Store {
 
     /// Whether this content differs from what was applied last in this life.
     pub(crate) fn is_news(&self, key: &Key, content: u64) -> bool {
-        self.applied.get(key).is_some_and(|applied| *applied != content)
+        self.applied
+            .get(key)
+            .is_some_and(|applied| *applied != content)
     }
 
     /// Notes what was applied, or found to be there already.
@@ -170,11 +190,14 @@ impl Store {
         let lost: Vec<Key> = self
             .objects
             .keys()
-            .filter(|known| known.kind() == kind && scope.is_none_or(|scope| scope == known.namespace))
+            .filter(|known| {
+                known.kind() == kind && scope.is_none_or(|scope| scope == known.namespace)
+            })
             .filter(|known| !listed.contains(*known))
             .cloned()
             .collect();
-        let mut woken: BTreeSet<CanaryKey> = lost.iter().flat_map(|key| self.remove(key, 0)).collect();
+        let mut woken: BTreeSet<CanaryKey> =
+            lost.iter().flat_map(|key| self.remove(key, 0)).collect();
         if self.sync.insert(key, Sync::Done) != Some(Sync::Done) {
             woken.extend(self.kind_interest.get(&kind).into_iter().flatten().cloned());
         }
@@ -182,19 +205,33 @@ impl Store {
     }
 
     /// The kind cannot be had; who is to be woken.
-    pub(crate) fn unavailable(&mut self, kind: Kind, scope: Option<&str>, why: String) -> Vec<CanaryKey> {
+    pub(crate) fn unavailable(
+        &mut self,
+        kind: Kind,
+        scope: Option<&str>,
+        why: String,
+    ) -> Vec<CanaryKey> {
         let state = Sync::Unavailable(why);
         let key = (kind, scope.map(str::to_owned));
         if self.sync.get(&key) == Some(&state) || self.sync.get(&key) == Some(&Sync::Done) {
             return Vec::new();
         }
         self.sync.insert(key, state);
-        self.kind_interest.get(&kind).into_iter().flatten().cloned().collect()
+        self.kind_interest
+            .get(&kind)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 
     /// Forgets a Canary that is gone.
     pub(crate) fn forget(&mut self, canary: &CanaryKey) {
-        for interested in self.interest.values_mut().chain(self.kind_interest.values_mut()) {
+        for interested in self
+            .interest
+            .values_mut()
+            .chain(self.kind_interest.values_mut())
+        {
             interested.remove(canary);
         }
         self.interest.retain(|_, interested| !interested.is_empty());
@@ -206,19 +243,30 @@ impl Store {
     }
 
     fn interested(&self, key: &Key) -> Vec<CanaryKey> {
-        self.interest.get(key).into_iter().flatten().cloned().collect()
+        self.interest
+            .get(key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
     }
 }
 
 /// The resourceVersion of an object as a number.
 pub(crate) fn version_of(object: &Value) -> u64 {
-    let version = object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
-    version.and_then(|version| version.parse().ok()).unwrap_or(0)
+    let version = object
+        .pointer("/metadata/resourceVersion")
+        .and_then(Value::as_str);
+    version
+        .and_then(|version| version.parse().ok())
+        .unwrap_or(0)
 }
 
 fn compact(key: &Key, mut object: Value) -> Stored {
     let version = version_of(&object);
-    let managers = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let managers = object
+        .pointer("/metadata/managedFields")
+        .and_then(Value::as_array);
     let needs_adoption = managers.is_some_and(|entries| entries.iter().any(is_plain_write));
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
@@ -227,7 +275,12 @@ fn compact(key: &Key, mut object: Value) -> Stored {
         .then(|| slipway_workloads::target(slipway_core::plan::TargetKind::Deployment).ok())
         .flatten()
         .map(|target| Arc::new(target.observe(&object)));
-    Stored { text: object.to_string().into(), version, workload, needs_adoption }
+    Stored {
+        text: object.to_string().into(),
+        version,
+        workload,
+        needs_adoption,
+    }
 }
 
 /// Whether an entry of managedFields is a plain write of Flagger's or ours to the object itself.
@@ -245,11 +298,17 @@ mod tests {
 
     fn service(version: &str) -> (Key, Value) {
         let key = kinds::SERVICE.named("test", "app");
-        (key, json!({"metadata": {"name": "app", "namespace": "test", "resourceVersion": version}}))
+        (
+            key,
+            json!({"metadata": {"name": "app", "namespace": "test", "resourceVersion": version}}),
+        )
     }
 
     fn canary() -> CanaryKey {
-        CanaryKey { namespace: "test".into(), name: "app".into() }
+        CanaryKey {
+            namespace: "test".into(),
+            name: "app".into(),
+        }
     }
 
     #[test]
@@ -279,7 +338,10 @@ mod tests {
         let (key, object) = service("3");
         store.get(&key, &canary());
         assert_eq!(store.put(key.clone(), object), vec![canary()]);
-        assert_eq!(store.sync_of(kinds::SERVICE, "test", &canary()), Sync::Coming);
+        assert_eq!(
+            store.sync_of(kinds::SERVICE, "test", &canary()),
+            Sync::Coming
+        );
         store.list_begins(kinds::SERVICE, None);
         assert_eq!(store.list_ends(kinds::SERVICE, None), vec![canary()]);
         assert!(store.peek(&key).is_none());

@@ -30,11 +30,23 @@ impl Targets {
     /// Notes a Canary; the others with its target, and those of the target that it had before, which may be the oldest now.
     pub(crate) fn note(&self, canary: &Canary) -> Vec<CanaryKey> {
         let key = canary_key(canary);
-        let target = (key.namespace.clone(), canary.spec.target_ref.kind.clone(), canary.spec.target_ref.name.clone());
-        let created = canary.metadata.creation_timestamp.as_ref().and_then(slipway_api::time::from_kubernetes);
+        let target = (
+            key.namespace.clone(),
+            canary.spec.target_ref.kind.clone(),
+            canary.spec.target_ref.name.clone(),
+        );
+        let created = canary
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .and_then(slipway_api::time::from_kubernetes);
         let age = (created, key.clone());
         let mut index = lock(&self.0);
-        if index.by_canary.get(&key).is_some_and(|(known, known_age)| *known == target && *known_age == age) {
+        if index
+            .by_canary
+            .get(&key)
+            .is_some_and(|(known, known_age)| *known == target && *known_age == age)
+        {
             return Vec::new();
         }
         let mut woken = index.remove(&key);
@@ -66,7 +78,10 @@ impl Targets {
 
     /// The name of a Canary's target.
     pub(crate) fn target_of(&self, canary: &CanaryKey) -> Option<String> {
-        lock(&self.0).by_canary.get(canary).map(|((_, _, name), _)| name.clone())
+        lock(&self.0)
+            .by_canary
+            .get(canary)
+            .map(|((_, _, name), _)| name.clone())
     }
 
     /// How many Canaries a namespace has.
@@ -77,11 +92,15 @@ impl Targets {
 
 impl Index {
     fn remove(&mut self, canary: &CanaryKey) -> Vec<CanaryKey> {
-        let Some((target, age)) = self.by_canary.remove(canary) else { return Vec::new() };
+        let Some((target, age)) = self.by_canary.remove(canary) else {
+            return Vec::new();
+        };
         if let Some(count) = self.counts.get_mut(&canary.namespace) {
             *count = count.saturating_sub(1);
         }
-        let Some(claims) = self.claims.get_mut(&target) else { return Vec::new() };
+        let Some(claims) = self.claims.get_mut(&target) else {
+            return Vec::new();
+        };
         claims.remove(&age);
         let others = claims.iter().map(|(_, other)| other.clone()).collect();
         if claims.is_empty() {

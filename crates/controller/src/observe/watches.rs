@@ -19,8 +19,11 @@ use super::endpoints::{self, Endpoints};
 use super::store::{CanaryKey, Store, Sync};
 
 /// The kind of EndpointSlices, which are counted and not kept.
-pub(crate) const ENDPOINT_SLICE: Kind =
-    Kind { api_version: "discovery.k8s.io/v1", kind: "EndpointSlice", plural: "endpointslices" };
+pub(crate) const ENDPOINT_SLICE: Kind = Kind {
+    api_version: "discovery.k8s.io/v1",
+    kind: "EndpointSlice",
+    plural: "endpointslices",
+};
 
 /// Everything that the watches have seen. Locks are held for a line and never across an await.
 #[derive(Clone)]
@@ -51,8 +54,16 @@ enum Keep {
 
 impl Watches {
     /// No watch yet; `namespaces` empty means the whole cluster.
-    pub(crate) fn new(client: Client, namespaces: &[String], wakes: mpsc::UnboundedSender<CanaryKey>) -> Self {
-        let scopes = if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() };
+    pub(crate) fn new(
+        client: Client,
+        namespaces: &[String],
+        wakes: mpsc::UnboundedSender<CanaryKey>,
+    ) -> Self {
+        let scopes = if namespaces.is_empty() {
+            vec![None]
+        } else {
+            namespaces.iter().cloned().map(Some).collect()
+        };
         Self {
             client,
             scopes: Arc::new(scopes),
@@ -80,7 +91,11 @@ impl Watches {
             ENDPOINT_SLICE => Keep::Endpoints,
             _ => Keep::Object,
         };
-        info!(kind = kind.kind, scope = scope.as_deref().unwrap_or("all namespaces"), "watch begins");
+        info!(
+            kind = kind.kind,
+            scope = scope.as_deref().unwrap_or("all namespaces"),
+            "watch begins"
+        );
         // The task lives as long as the process: a watch that fails is begun again by its back-off.
         tokio::spawn(async move {
             match keep {
@@ -103,7 +118,9 @@ impl Watches {
 
     async fn watch_objects(&self, kind: Kind, scope: Option<String>, keep: Keep) {
         let api: Api<DynamicObject> = self.api(kind, scope.as_deref());
-        let mut events = watch(api, watcher::Config::default()).backoff(Backoff::default()).boxed();
+        let mut events = watch(api, watcher::Config::default())
+            .backoff(Backoff::default())
+            .boxed();
         while let Some(event) = events.next().await {
             let woken = match event {
                 Ok(event) => self.take(kind, scope.as_deref(), keep, event),
@@ -115,7 +132,9 @@ impl Watches {
 
     async fn watch_versions(&self, kind: Kind, scope: Option<String>) {
         let api: Api<PartialObjectMeta<DynamicObject>> = self.api(kind, scope.as_deref());
-        let mut events = watch(api, watcher::Config::default()).backoff(Backoff::default()).boxed();
+        let mut events = watch(api, watcher::Config::default())
+            .backoff(Backoff::default())
+            .boxed();
         while let Some(event) = events.next().await {
             let woken = match event {
                 Ok(event) => self.take_version(kind, scope.as_deref(), event),
@@ -125,7 +144,13 @@ impl Watches {
         }
     }
 
-    fn take(&self, kind: Kind, scope: Option<&str>, keep: Keep, event: Event<DynamicObject>) -> Vec<CanaryKey> {
+    fn take(
+        &self,
+        kind: Kind,
+        scope: Option<&str>,
+        keep: Keep,
+        event: Event<DynamicObject>,
+    ) -> Vec<CanaryKey> {
         if keep == Keep::Endpoints {
             return self.take_endpoints(scope, event);
         }
@@ -154,12 +179,12 @@ impl Watches {
                 endpoints.list_begins(scope);
                 Vec::new()
             }
-            Event::InitApply(slice) | Event::Apply(slice) => {
-                endpoints::Slice::of(&slice).map(|slice| endpoints.put(slice)).unwrap_or_default()
-            }
-            Event::Delete(slice) => {
-                endpoints::Slice::of(&slice).map(|slice| endpoints.remove(&slice)).unwrap_or_default()
-            }
+            Event::InitApply(slice) | Event::Apply(slice) => endpoints::Slice::of(&slice)
+                .map(|slice| endpoints.put(slice))
+                .unwrap_or_default(),
+            Event::Delete(slice) => endpoints::Slice::of(&slice)
+                .map(|slice| endpoints.remove(&slice))
+                .unwrap_or_default(),
             Event::InitDone => {
                 let mut woken = endpoints.list_ends(scope);
                 drop(endpoints);
@@ -231,13 +256,25 @@ impl Watches {
 
 /// The kind for kube's dynamic API.
 pub(crate) fn api_resource(kind: Kind) -> ApiResource {
-    let (group, version) = kind.api_version.split_once('/').unwrap_or(("", kind.api_version));
-    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind.kind), kind.plural)
+    let (group, version) = kind
+        .api_version
+        .split_once('/')
+        .unwrap_or(("", kind.api_version));
+    ApiResource::from_gvk_with_plural(
+        &GroupVersionKind::gvk(group, version, kind.kind),
+        kind.plural,
+    )
 }
 
 fn named(kind: Kind, object: DynamicObject) -> Option<(Key, Value)> {
-    let (namespace, name) = (object.metadata.namespace.clone()?, object.metadata.name.clone()?);
-    Some((kind.named(&namespace, &name), serde_json::to_value(object).ok()?))
+    let (namespace, name) = (
+        object.metadata.namespace.clone()?,
+        object.metadata.name.clone()?,
+    );
+    Some((
+        kind.named(&namespace, &name),
+        serde_json::to_value(object).ok()?,
+    ))
 }
 
 /// How long a watch that failed waits before it is begun again: a second, doubling to half a minute. A kind that is installed later is thus
@@ -272,7 +309,9 @@ fn why_unavailable(error: &watcher::Error) -> Option<String> {
         watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return None,
     };
     match source {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => Some(status.message.clone()),
+        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => {
+            Some(status.message.clone())
+        }
         _ => None,
     }
 }

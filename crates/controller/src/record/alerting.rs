@@ -8,7 +8,14 @@ use crate::shell::Shell;
 
 impl Shell {
     /// Leaves the alert of a note, and its event for event hooks, to be sent. Nothing waits for them.
-    pub(crate) fn alert(&self, id: &CanaryId, place: Place, note: &Note, canary: &Canary, status: &CanaryStatus) {
+    pub(crate) fn alert(
+        &self,
+        id: &CanaryId,
+        place: Place,
+        note: &Note,
+        canary: &Canary,
+        status: &CanaryStatus,
+    ) {
         let _ = (id, place, note, canary, status, AlertLevel::Info);
     }
 }

@@ -37,7 +37,12 @@ impl Shell {
     }
 
     /// A condition by a merge patch, which needs no decoded status, and an event. The other conditions are not known here: they are replaced.
-    async fn show(&self, metadata: &kube::core::ObjectMeta, reason: &str, message: &str) -> Result<(), ActError> {
+    async fn show(
+        &self,
+        metadata: &kube::core::ObjectMeta,
+        reason: &str,
+        message: &str,
+    ) -> Result<(), ActError> {
         let key = CanaryKey {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
@@ -48,8 +53,15 @@ impl Shell {
             json!({"type": type_, "status": status, "reason": reason, "message": message,
                    "lastUpdateTime": now, "lastTransitionTime": now})
         };
-        let conditions = json!([condition("Ready", "False"), condition("Stalled", "True"), condition(reason, "True")]);
-        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let conditions = json!([
+            condition("Ready", "False"),
+            condition("Stalled", "True"),
+            condition(reason, "True")
+        ]);
+        let params = PatchParams {
+            field_manager: Some(names::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
         let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(
             self.client.clone(),
@@ -64,7 +76,10 @@ impl Shell {
             uid: metadata.uid.clone().unwrap_or_default(),
         };
         let note: Note = words::warning(message);
-        let place = Place { transition: 0, index: 0 };
+        let place = Place {
+            transition: 0,
+            index: 0,
+        };
         self.events.write(&id, place, &note).await?;
         Ok(())
     }

@@ -16,7 +16,11 @@ impl Shell {
     /// Writes the status of a decision on exactly the Canary that it was made for; the Canary afterwards.
     ///
     /// A field that is absent is given up and removed. A Canary that changed meanwhile is a conflict: the decision is made again.
-    pub(crate) async fn record(&self, canary: &Canary, status: &CanaryStatus) -> Result<Canary, ActError> {
+    pub(crate) async fn record(
+        &self,
+        canary: &Canary,
+        status: &CanaryStatus,
+    ) -> Result<Canary, ActError> {
         let key = crate::observe::targets::canary_key(canary);
         let api = self.canaries(&key);
         let mut version = canary.metadata.resource_version.clone();
@@ -31,8 +35,11 @@ impl Shell {
             "status": status,
         });
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let written = api.patch_status(&key.name, &params, &Patch::Apply(&body)).await;
-        let written = written.map_err(|error| ApiError::new("apply status of", describe(&key), error))?;
+        let written = api
+            .patch_status(&key.name, &params, &Patch::Apply(&body))
+            .await;
+        let written =
+            written.map_err(|error| ApiError::new("apply status of", describe(&key), error))?;
         debug!(canary = %describe(&key), phase = %status.phase, weight = status.canary_weight, "status written");
         self.memory.remember_written(&key, written.clone());
         Ok(written)
@@ -44,9 +51,14 @@ impl Shell {
     }
 
     /// Makes Flagger's entry of the status ours, so that what we stop writing goes (A3); the resourceVersion afterwards.
-    async fn adopt_status(&self, api: &Api<Canary>, canary: &Canary) -> Result<Option<String>, ActError> {
+    async fn adopt_status(
+        &self,
+        api: &Api<Canary>,
+        canary: &Canary,
+    ) -> Result<Option<String>, ActError> {
         let key = crate::observe::targets::canary_key(canary);
-        let live = serde_json::to_value(canary).map_err(|error| ActError::Unusable(describe(&key), error.to_string()))?;
+        let live = serde_json::to_value(canary)
+            .map_err(|error| ActError::Unusable(describe(&key), error.to_string()))?;
         let managers = [names::FLAGGER_FIELD_MANAGER];
         let Some(patch) = adopt::adopt(&live, adopt::Part::Status, &managers, &[]) else {
             return Ok(canary.metadata.resource_version.clone());
@@ -54,15 +66,27 @@ impl Shell {
         let patch: json_patch::Patch = serde_json::from_value(patch)
             .map_err(|error| ActError::Unusable(describe(&key), error.to_string()))?;
         self.must_lead()?;
-        let answer = api.patch(&key.name, &PatchParams::default(), &Patch::Json::<()>(patch)).await;
+        let answer = api
+            .patch(
+                &key.name,
+                &PatchParams::default(),
+                &Patch::Json::<()>(patch),
+            )
+            .await;
         let answer = answer.map_err(|error| ApiError::new("adopt", describe(&key), error))?;
         Ok(answer.metadata.resource_version)
     }
 }
 
 fn is_flaggers(canary: &Canary) -> bool {
-    let managers = canary.metadata.managed_fields.as_deref().unwrap_or_default();
-    managers.iter().any(|entry| entry.manager.as_deref() == Some(names::FLAGGER_FIELD_MANAGER))
+    let managers = canary
+        .metadata
+        .managed_fields
+        .as_deref()
+        .unwrap_or_default();
+    managers
+        .iter()
+        .any(|entry| entry.manager.as_deref() == Some(names::FLAGGER_FIELD_MANAGER))
 }
 
 /// `Canary test/podinfo`.

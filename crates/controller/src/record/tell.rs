@@ -16,7 +16,13 @@ const TOLD_AGAIN_WITHIN: TimeDelta = TimeDelta::minutes(5);
 impl Shell {
     /// Tells the transition that stands in this status, once in this life. What cannot be told is logged: no release waits for it.
     pub(crate) async fn tell(&self, key: &CanaryKey, canary: &Canary, status: &CanaryStatus) {
-        let Some(transition) = status.slipway.as_ref().and_then(|slipway| slipway.transition.as_ref()) else { return };
+        let Some(transition) = status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.transition.as_ref())
+        else {
+            return;
+        };
         if !self.memory.tell(key, transition.number) {
             return;
         }
@@ -26,11 +32,28 @@ impl Shell {
             uid: canary.metadata.uid.clone().unwrap_or_default(),
         };
         for (index, note) in transition.notes.iter().enumerate() {
-            self.tell_note(&id, Place { transition: transition.number, index }, note, canary, status).await;
+            self.tell_note(
+                &id,
+                Place {
+                    transition: transition.number,
+                    index,
+                },
+                note,
+                canary,
+                status,
+            )
+            .await;
         }
     }
 
-    async fn tell_note(&self, id: &CanaryId, place: Place, note: &Note, canary: &Canary, status: &CanaryStatus) {
+    async fn tell_note(
+        &self,
+        id: &CanaryId,
+        place: Place,
+        note: &Note,
+        canary: &Canary,
+        status: &CanaryStatus,
+    ) {
         // The event is the fence: where it is there already, the alert was sent before a crash (INV-8).
         let is_new = match self.events.write(id, place, note).await {
             Ok(is_new) => is_new,
@@ -49,8 +72,16 @@ impl Shell {
         if self.memory.has_told(key) {
             return;
         }
-        let Some(transition) = status.slipway.as_ref().and_then(|slipway| slipway.transition.as_ref()) else { return };
-        let young = transition.at.is_some_and(|at| self.clock.now().signed_duration_since(at) < TOLD_AGAIN_WITHIN);
+        let Some(transition) = status
+            .slipway
+            .as_ref()
+            .and_then(|slipway| slipway.transition.as_ref())
+        else {
+            return;
+        };
+        let young = transition
+            .at
+            .is_some_and(|at| self.clock.now().signed_duration_since(at) < TOLD_AGAIN_WITHIN);
         if young {
             tracing::debug!(canary = %name(key), number = transition.number, "tells its last transition again");
             self.tell(key, canary, status).await;
