@@ -35,6 +35,26 @@ impl Clock {
         DateTime::from_timestamp(BEGINNING, 0).unwrap_or_default() + run.unwrap_or_default()
     }
 
+    pub(crate) fn since_start(&self, at: Instant) -> Duration {
+        at.saturating_duration_since(self.started)
+    }
+
+    pub(crate) fn start_plus(&self, run: Duration) -> Instant {
+        self.started + run
+    }
+
+    /// Seconds since 1970, as Prometheus has them.
+    pub(crate) fn unix(&self) -> f64 {
+        let beginning = u32::try_from(BEGINNING).unwrap_or(u32::MAX);
+        f64::from(beginning) + self.elapsed().as_secs_f64()
+    }
+
+    /// The second of the world that a time of Prometheus lies in.
+    pub(crate) fn second_of_unix(&self, unix: f64) -> u64 {
+        let beginning = u32::try_from(BEGINNING).unwrap_or(u32::MAX);
+        u64::from(whole((unix - f64::from(beginning)).floor()))
+    }
+
     /// The time of day as Kubernetes writes it into metadata: whole seconds.
     pub(crate) fn stamp(&self) -> String {
         self.now().to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -351,6 +351,11 @@ impl Workloads {
     }
 }
 
+/// Whether a pod answers requests: also while it is stopping.
+pub(crate) fn is_serving(pod: &Object) -> bool {
+    conditions::is_ready(pod)
+}
+
 fn selector_key(namespace: &str, label: &str, value: &str) -> String {
     format!("{namespace}/{label}={value}")
 }

@@ -2,16 +2,22 @@
 
 use crate::clock::{Chance, Clock};
 use crate::faults::Faults;
+use crate::mesh::{Eye, Mesh, Plane};
+use crate::prometheus::{Prometheus, PrometheusState};
+use crate::receivers::Receivers;
+use crate::reply::ReplyBody;
 use crate::server::admission::Review;
 use crate::server::store::{Key, Object, Write};
 use crate::server::watch::Message;
 use crate::server::{Api, Failure, kinds};
-use crate::service::ClientService;
+use crate::service::{Broken, ClientService};
 use crate::user::User;
+use crate::users::{Traffic, Users};
 use crate::workloads::{Behaviour, Which, Workloads};
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -38,6 +44,8 @@ pub(crate) struct Inner {
     observers: Mutex<Vec<Observer>>,
     announcements: Mutex<Announcements>,
     changed: watch::Sender<u64>,
+    prometheus: Arc<Mutex<PrometheusState>>,
+    receivers: Receivers,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +59,9 @@ struct Announcements {
 pub(crate) struct State {
     pub(crate) api: Api,
     pub(crate) workloads: Workloads,
+    pub(crate) traffic: Traffic,
+    /// Routing objects that the data plane does not obey.
+    pub(crate) ignored: BTreeSet<Mesh>,
     /// When the driver will look again by itself.
     planned: Option<Instant>,
 }
@@ -166,7 +177,20 @@ impl State {
         for write in &writes {
             self.workloads.note(write, &self.api.store);
         }
+        if !writes.is_empty() {
+            let (traffic, eye) = self.traffic_and_eye();
+            traffic.note(&writes, eye);
+        }
         writes
+    }
+
+    pub(crate) fn traffic_and_eye(&mut self) -> (&mut Traffic, Eye<'_>) {
+        let eye = Eye {
+            store: &self.api.store,
+            workloads: &self.workloads,
+            ignored: &self.ignored,
+        };
+        (&mut self.traffic, eye)
     }
 
     /// Whether the driver sleeps longer than it may; it is then taken to be woken.
@@ -191,6 +215,8 @@ impl World {
             state: Mutex::new(State {
                 api: Api::new(clock, chance.stream(1)),
                 workloads: Workloads::new(chance.stream(2)),
+                traffic: Traffic::new(clock, chance.stream(3)),
+                ignored: BTreeSet::new(),
                 planned: None,
             }),
             clock,
@@ -200,6 +226,8 @@ impl World {
             observers: Mutex::default(),
             announcements: Mutex::default(),
             changed: watch::Sender::new(0),
+            prometheus: Arc::default(),
+            receivers: Receivers::new(clock),
         });
         tokio::spawn(drive(Arc::downgrade(&inner), Arc::clone(&inner.wake)));
         let world = Self { inner };
@@ -421,6 +449,8 @@ impl World {
             state.workloads.scripts.retain(|(known, _)| *known != which);
             state.workloads.scripts.push((which, behaviour));
             state.workloads.review_pods(&state.api.store);
+            let (traffic, eye) = state.traffic_and_eye();
+            traffic.look_again(eye);
         });
     }
 
@@ -480,6 +510,66 @@ impl World {
     pub fn stop_cluster(&self, is_stopped: bool) {
         self.inner
             .with(|state| state.workloads.is_stopped = is_stopped);
+    }
+
+    // Traffic.
+
+    /// The users of the services.
+    pub fn users(&self) -> Users {
+        Users::new(self.clone())
+    }
+
+    /// What the data plane does with the requests for a host by the objects as they are now, before any lag.
+    pub fn plane(&self, host: &str) -> Plane {
+        self.inner
+            .with(|state| state.traffic_and_eye().1.plane(host))
+    }
+
+    /// How long it takes until callers know of a change of routes or endpoints; nothing at first.
+    pub fn set_propagation(&self, lag: Duration) {
+        self.inner.with(|state| state.traffic.set_lag(lag));
+    }
+
+    /// Lets the data plane ignore a kind of routing object, as if that mesh was not installed, or obey it again; it obeys all at first.
+    pub fn ignore(&self, mesh: Mesh, is_ignored: bool) {
+        self.inner.with(|state| {
+            if is_ignored {
+                state.ignored.insert(mesh);
+            } else {
+                state.ignored.remove(&mesh);
+            }
+            let (traffic, eye) = state.traffic_and_eye();
+            traffic.look_again(eye);
+        });
+    }
+
+    /// The Prometheus that watches all pods.
+    pub fn prometheus(&self) -> Prometheus {
+        Prometheus::new(self.clone(), Arc::clone(&self.inner.prometheus))
+    }
+
+    /// Everything outside of the cluster that is called over HTTP, Prometheus aside.
+    pub fn receivers(&self) -> Receivers {
+        self.inner.receivers.clone()
+    }
+
+    /// Answers an HTTP request of a controller: Prometheus' API for hosts that are called `prometheus`, else a receiver.
+    ///
+    /// # Errors
+    /// [`Broken`] where a script says so.
+    pub async fn http(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<ReplyBody>, Broken> {
+        if request
+            .uri()
+            .host()
+            .is_some_and(|host| host.starts_with("prometheus"))
+        {
+            self.prometheus().respond(request).await
+        } else {
+            self.receivers().respond(request).await
+        }
     }
 
     // Looking on.
