@@ -43,7 +43,7 @@ impl Shell {
                 question: question.clone(),
             };
             // Ends by the deadlines of its calls; nobody waits for it but the Canary that it wakes.
-            tokio::spawn(asking.run());
+            self.watches.spawn(asking.run());
         }
     }
 }

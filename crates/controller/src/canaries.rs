@@ -28,26 +28,29 @@ pub(crate) struct Watched {
     pub(crate) alert_providers: Reflected<DeserializeGuard<AlertProvider>>,
 }
 
+/// What is kept of Canaries as they come and go.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    pub(crate) watches: Watches,
+    pub(crate) targets: Targets,
+    pub(crate) memory: Memory,
+    pub(crate) metrics: Metrics,
+}
+
 /// Begins the watches of our own kinds.
 pub(crate) fn watch(
     client: &Client,
     namespaces: &[String],
-    watches: &Watches,
-    targets: &Targets,
-    memory: &Memory,
-    metrics: &Metrics,
+    kept: &Kept,
     listed: ReadyPart,
 ) -> Watched {
     let (canaries, writer) = store();
     let keeper = Keeper {
-        watches: watches.clone(),
-        targets: targets.clone(),
-        memory: memory.clone(),
-        metrics: metrics.clone(),
+        kept: kept.clone(),
         listed,
         naming: HashSet::new(),
     };
-    tokio::spawn(keep_canaries(
+    kept.watches.spawn(keep_canaries(
         keeper,
         client.clone(),
         namespaces.to_vec(),
@@ -55,8 +58,8 @@ pub(crate) fn watch(
     ));
     Watched {
         canaries,
-        templates: reflect(client, namespaces, watches, targets),
-        alert_providers: reflect(client, namespaces, watches, targets),
+        templates: reflect(client, namespaces, kept),
+        alert_providers: reflect(client, namespaces, kept),
     }
 }
 
@@ -97,12 +100,7 @@ where
 }
 
 /// Reflects a kind that Canaries name; a change of it wakes all of them, since any may name it.
-fn reflect<K>(
-    client: &Client,
-    namespaces: &[String],
-    watches: &Watches,
-    targets: &Targets,
-) -> Reflected<DeserializeGuard<K>>
+fn reflect<K>(client: &Client, namespaces: &[String], kept: &Kept) -> Reflected<DeserializeGuard<K>>
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
         + Clone
@@ -114,8 +112,8 @@ where
 {
     let (reader, mut writer) = store();
     let mut events = events::<K>(client, namespaces);
-    let (watches, targets) = (watches.clone(), targets.clone());
-    tokio::spawn(async move {
+    let (watches, targets) = (kept.watches.clone(), kept.targets.clone());
+    kept.watches.spawn(async move {
         while let Some(event) = events.next().await {
             match event {
                 Ok(event) => {
@@ -134,10 +132,7 @@ where
 
 /// What follows from the coming and going of Canaries.
 struct Keeper {
-    watches: Watches,
-    targets: Targets,
-    memory: Memory,
-    metrics: Metrics,
+    kept: Kept,
     listed: ReadyPart,
     /// The Canaries that the list under way has named.
     naming: HashSet<CanaryKey>,
@@ -194,6 +189,7 @@ impl Keeper {
             Event::InitDone => {
                 let named = std::mem::take(&mut self.naming);
                 for lost in self
+                    .kept
                     .targets
                     .all()
                     .into_iter()
@@ -210,26 +206,28 @@ impl Keeper {
     fn note(&self, canary: &DeserializeGuard<Canary>) {
         let mut woken = vec![key_of(canary)];
         if let Ok(canary) = &canary.0 {
-            woken.extend(self.targets.note(canary));
+            woken.extend(self.kept.targets.note(canary));
         }
-        self.watches.wake(woken);
+        self.kept.watches.wake(woken);
         self.count(&canary.meta().namespace.clone().unwrap_or_default());
     }
 
     fn forget(&self, key: &CanaryKey) {
-        if let Some(target) = self.targets.target_of(key) {
-            self.metrics
+        if let Some(target) = self.kept.targets.target_of(key) {
+            self.kept
+                .metrics
                 .forget(&ReleaseLabels::new(&key.namespace, &target));
         }
-        let woken = self.targets.forget(key);
-        self.memory.forget(key);
-        self.watches.forget(key);
-        self.watches.wake(woken);
+        let woken = self.kept.targets.forget(key);
+        self.kept.memory.forget(key);
+        self.kept.watches.forget(key);
+        self.kept.watches.wake(woken);
         self.count(&key.namespace);
     }
 
     fn count(&self, namespace: &str) {
-        self.metrics
-            .canaries(namespace, self.targets.count(namespace));
+        self.kept
+            .metrics
+            .canaries(namespace, self.kept.targets.count(namespace));
     }
 }

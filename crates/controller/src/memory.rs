@@ -42,7 +42,7 @@ impl Memory {
 
     pub(crate) fn remember_plan(&self, canary: &CanaryKey, plan: &Arc<Plan>) {
         self.with(canary, |remembered| {
-            remembered.good_plan = Some(Arc::clone(plan))
+            remembered.good_plan = Some(Arc::clone(plan));
         });
     }
 
@@ -53,7 +53,7 @@ impl Memory {
     /// Remembers the answer of our own write until the watch has caught up.
     pub(crate) fn remember_written(&self, key: &CanaryKey, canary: Canary) {
         self.with(key, |remembered| {
-            remembered.written = Some(Arc::new(canary))
+            remembered.written = Some(Arc::new(canary));
         });
     }
 

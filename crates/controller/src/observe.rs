@@ -88,7 +88,7 @@ impl Shell {
                 Sync::Done => {}
                 Sync::Coming => return Ok(None),
                 Sync::Unavailable(why) => {
-                    found.push(obstacles::unavailable(plan, kind, of_provider, &why))
+                    found.push(obstacles::unavailable(plan, kind, of_provider, &why));
                 }
             }
         }

@@ -132,22 +132,37 @@ impl Shell {
         let mut newest = canary.clone();
         for effect in &decision.effects {
             debug!(canary = %name(key), ?effect, "effect");
-            match (effect, world) {
-                (Effect::Record, _) => newest = self.record(&newest, &decision.status).await?,
-                (Effect::Tell, _) => self.tell(key, &newest, &decision.status).await,
-                (Effect::AddFinalizer, _) => newest = self.add_finalizer(key, &newest).await?,
-                (Effect::RemoveFinalizer, _) => {
-                    newest = self.remove_finalizer(key, &newest).await?
-                }
-                (effect, Some((plan, view))) => self.act(plan, &newest, view, effect).await?,
-                (_, None) => {}
-            }
+            // What is not done within the term is another leader's to do (INV-11).
+            let work = self.carry_out_one(key, &newest, world, &decision, effect);
+            newest = tokio::time::timeout(self.leadership.time_left(), work)
+                .await
+                .map_err(|_| ActError::NotLeading)??;
         }
         if let Some((plan, _)) = world {
             self.measure(plan, &decision.status);
         }
         self.memory.succeed(key);
         Ok(action(decision.wake, self.clock.now()))
+    }
+
+    /// One effect; the Canary as it is afterwards.
+    async fn carry_out_one(
+        &self,
+        key: &CanaryKey,
+        canary: &Canary,
+        world: Option<(&Plan, &View)>,
+        decision: &Decision,
+        effect: &Effect,
+    ) -> Result<Canary, Failure> {
+        match (effect, world) {
+            (Effect::Record, _) => return Ok(self.record(canary, &decision.status).await?),
+            (Effect::Tell, _) => self.tell(key, canary, &decision.status).await,
+            (Effect::AddFinalizer, _) => return Ok(self.add_finalizer(key, canary).await?),
+            (Effect::RemoveFinalizer, _) => return Ok(self.remove_finalizer(key, canary).await?),
+            (effect, Some((plan, view))) => self.act(plan, canary, view, effect).await?,
+            (_, None) => {}
+        }
+        Ok(canary.clone())
     }
 
     /// Shows the release in the metrics.
@@ -200,7 +215,7 @@ pub(crate) fn back_off(failure: &Failure, failures: u32) -> Duration {
         Class::Conflict => (Duration::from_millis(20), Duration::from_secs(5)),
         Class::Transient => (Duration::from_millis(250), Duration::from_secs(15)),
         Class::Denied | Class::Invalid | Class::Bug => {
-            (Duration::from_secs(2), Duration::from_secs(60))
+            (Duration::from_secs(2), Duration::from_mins(1))
         }
     };
     first
@@ -251,7 +266,7 @@ mod tests {
         assert_eq!(back_off(&conflict, 30), Duration::from_secs(5));
         let bug = Failure::Panic(String::new());
         assert_eq!(back_off(&bug, 0), Duration::from_secs(2));
-        assert_eq!(back_off(&bug, 9), Duration::from_secs(60));
+        assert_eq!(back_off(&bug, 9), Duration::from_mins(1));
     }
 
     #[test]

@@ -1,20 +1,24 @@
 //! Wiring: one call a component. A scenario starts the very function that `main` starts, with another world.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use chrono::TimeDelta;
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::applier;
 use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store as Reflected};
 use slipway_api::Canary;
+use slipway_core::blueprint::CodecSettings;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::canaries;
+use crate::canaries::{self, Kept, Watched};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Class;
 use crate::http::{Http, HttpClient};
@@ -25,7 +29,7 @@ use crate::observe::targets::Targets;
 use crate::observe::watches::Watches;
 use crate::reconcile::{Failure, back_off, name, reconcile};
 use crate::record::alerts::AlertQueue;
-use crate::record::events::EventWriter;
+use crate::record::events::{COMPONENT, EventWriter};
 use crate::record::metrics::Metrics;
 use crate::server::{Readiness, ServerError, Shown, bind, serve};
 use crate::settings::{ClientError, Clients, Namespaces, Settings, clients};
@@ -82,70 +86,63 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<()
 
 /// Runs the controller in this world until `shutdown`; then the write in hand is finished and the lease given up.
 ///
+/// **Guarantees**: when this future is dropped, everything that it began ends with it, and the lease is not given up: as after `kill -9`.
+///
 /// # Errors
 /// When health and metrics can no longer be served.
 pub async fn run(
     settings: Settings,
-    world: World,
+    mut world: World,
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
     let readiness = Readiness::default();
     let canaries_are_listed = readiness.part("canaries");
-    let vacate = CancellationToken::new();
-    let (leadership, candidate) = stand(&settings, &world, &vacate);
+    // The last to be cancelled: the lease is given up, alerts are sent out, probes are answered until here.
+    let end = CancellationToken::new();
+    let life = CancellationToken::new();
+    let _ends_with_us = life.clone().drop_guard();
+    let (leadership, identity, candidate) = stand(&settings, &world, &end);
     let (wake, mut wakes) = mpsc::unbounded_channel();
     let (alerts, alert_task) = AlertQueue::start(
         Arc::clone(&world.http),
         Arc::clone(&world.clock),
         world.metrics.clone(),
-        vacate.clone(),
+        end.clone(),
     );
-    let served = tokio::spawn(serve_if(
-        world.listener,
+    let alert_task = AbortOnDropHandle::new(alert_task);
+    let serving = serve_if(
+        world.listener.take(),
         world.metrics.clone(),
         readiness,
         leadership.clone(),
-        shutdown.clone(),
-    ));
-    let namespaces = namespaces(&settings);
-    let watches = Watches::new(world.clients.api.clone(), &namespaces, wake.clone());
-    let targets = Targets::default();
-    let memory = Memory::default();
-    let watched = canaries::watch(
-        &world.clients.api,
-        &namespaces,
-        &watches,
-        &targets,
-        &memory,
-        &world.metrics,
-        canaries_are_listed,
+        end.clone(),
     );
-    let shell = Arc::new(Shell {
-        events: EventWriter::new(
-            world.clients.api.clone(),
-            Arc::clone(&world.clock),
-            world.metrics.clone(),
-            crate::record::events::COMPONENT,
-        ),
-        client: world.clients.api.clone(),
-        clock: Arc::clone(&world.clock),
-        http: Arc::clone(&world.http),
-        watches,
-        memory,
-        targets,
-        templates: watched.templates.clone(),
-        alert_providers: watched.alert_providers.clone(),
-        alerts,
+    let served = AbortOnDropHandle::new(tokio::spawn(serving));
+    let clients = &world.clients;
+    let namespaces = namespaces(&settings);
+    let watches = Watches::new(
+        clients.api.clone(),
+        clients.mesh.clone(),
+        &namespaces,
+        wake,
+        life.clone(),
+    );
+    let kept = Kept {
+        watches: watches.clone(),
+        targets: Targets::default(),
+        memory: Memory::default(),
         metrics: world.metrics.clone(),
-        leadership: leadership.clone(),
-        defaults: settings.releases.defaults.clone(),
-        codecs: settings.releases.codecs.clone(),
-        metrics_server: settings.metrics_server.as_str().to_owned(),
-        mesh_provider: settings.releases.defaults.provider.clone(),
-        tracks_configs: settings.releases.config_tracking,
-        cluster_name: settings.notify.cluster_name.clone().unwrap_or_default(),
-        notifier: settings.notify.notifier.clone(),
-    });
+    };
+    let watched = canaries::watch(&clients.api, &namespaces, &kept, canaries_are_listed);
+    let shell = Arc::new(make_shell(
+        &settings,
+        &world,
+        &identity,
+        kept,
+        &watched,
+        alerts,
+        leadership.clone(),
+    ));
     await_flagger(&settings, &shell, &shutdown).await;
     lead(
         &settings,
@@ -157,14 +154,64 @@ pub async fn run(
     )
     .await;
     info!("stops: the lease is given up");
-    vacate.cancel();
+    end.cancel();
     if let Some(candidate) = candidate {
         // It ends once the lease is given up.
         candidate.await.unwrap_or_default();
     }
     alert_task.await.unwrap_or_default();
-    shutdown.cancel();
     served.await.unwrap_or(Ok(()))
+}
+
+fn make_shell(
+    settings: &Settings,
+    world: &World,
+    identity: &str,
+    kept: Kept,
+    watched: &Watched,
+    alerts: AlertQueue,
+    leadership: Leadership,
+) -> Shell {
+    let Kept {
+        watches,
+        targets,
+        memory,
+        metrics,
+    } = kept;
+    let api = world.clients.api.clone();
+    let for_releases = &settings.releases;
+    let own_routes = for_releases.codecs.own_routes && !world.clients.mesh_is_elsewhere;
+    Shell {
+        events: EventWriter::new(
+            api.clone(),
+            Arc::clone(&world.clock),
+            metrics.clone(),
+            identity,
+        ),
+        client: api,
+        mesh: world.clients.mesh.clone(),
+        clock: Arc::clone(&world.clock),
+        http: Arc::clone(&world.http),
+        watches,
+        memory,
+        targets,
+        templates: watched.templates.clone(),
+        alert_providers: watched.alert_providers.clone(),
+        alerts,
+        metrics,
+        leadership,
+        defaults: for_releases.defaults.clone(),
+        codecs: CodecSettings {
+            own_routes,
+            ..for_releases.codecs.clone()
+        },
+        metrics_server: settings.metrics_server.as_str().to_owned(),
+        mesh_provider: for_releases.defaults.provider.clone(),
+        tracks_configs: for_releases.config_tracking,
+        cluster_name: settings.notify.cluster_name.clone().unwrap_or_default(),
+        notifier: settings.notify.notifier.clone(),
+        event_webhook: settings.notify.event_webhook.clone(),
+    }
 }
 
 fn namespaces(settings: &Settings) -> Vec<String> {
@@ -178,9 +225,13 @@ fn stand(
     settings: &Settings,
     world: &World,
     vacate: &CancellationToken,
-) -> (Leadership, Option<tokio::task::JoinHandle<()>>) {
+) -> (Leadership, String, Option<AbortOnDropHandle<()>>) {
     let Some(leader) = &settings.leader else {
-        return (Leadership::always(Arc::clone(&world.clock)), None);
+        return (
+            Leadership::always(Arc::clone(&world.clock)),
+            COMPONENT.to_owned(),
+            None,
+        );
     };
     let candidate = Candidate::new(
         world.clients.lease.clone(),
@@ -189,8 +240,9 @@ fn stand(
         leader.timings,
         Arc::clone(&world.clock),
     );
+    let identity = candidate.identity().to_owned();
     let (leadership, task) = candidate.start(vacate.clone());
-    (leadership, Some(task))
+    (leadership, identity, Some(AbortOnDropHandle::new(task)))
 }
 
 async fn serve_if(
@@ -217,27 +269,22 @@ async fn serve_if(
 
 /// Two controllers on one Canary are the worst case: while a Flagger works here, nothing is done (A7).
 async fn await_flagger(settings: &Settings, shell: &Shell, shutdown: &CancellationToken) {
-    let Some(leader) = &settings.leader else {
-        return;
-    };
-    if leader.lease == crate::leader::FLAGGER_LEASE_NAME {
+    let lease = settings.leader.as_ref();
+    if lease.is_some_and(|leader| leader.lease == crate::leader::FLAGGER_LEASE_NAME) {
         // The lease itself keeps the two apart.
         return;
     }
+    let namespace = lease.map_or("kube-system", |leader| leader.namespace.as_str());
     loop {
         let now = shell.clock.now();
-        match find_flagger(
-            &shell.client,
-            &settings.cluster.namespaces,
-            &leader.namespace,
-            now,
-        )
-        .await
-        {
+        match find_flagger(&shell.client, &settings.cluster.namespaces, namespace, now).await {
             Presence::Absent => return,
-            Presence::Unknown(why) => {
-                info!(%why, "whether a Flagger works here cannot be told");
+            Presence::Unknown(doubt) if doubt.class == Class::Denied => {
+                info!(why = %doubt, "whether a Flagger works here cannot be told");
                 return;
+            }
+            Presence::Unknown(doubt) => {
+                info!(why = %doubt, "whether a Flagger works here is asked again");
             }
             Presence::Running(which) => {
                 warn!(flagger = %which, "a live Flagger works here: nothing is done until it is gone");
@@ -245,7 +292,7 @@ async fn await_flagger(settings: &Settings, shell: &Shell, shutdown: &Cancellati
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = shell.clock.sleep_until(now + chrono::TimeDelta::seconds(10)) => {}
+            () = shell.clock.sleep_until(now + TimeDelta::seconds(10)) => {}
         }
     }
 }
@@ -266,7 +313,6 @@ async fn lead(
             () = drain(wakes) => {}
         }
         shell.metrics.leading(true);
-        info!("leads");
         work(
             settings,
             shell,
@@ -286,6 +332,9 @@ async fn drain(wakes: &mut mpsc::UnboundedReceiver<CanaryKey>) {
     while wakes.recv().await.is_some() {}
     std::future::pending::<()>().await;
 }
+
+/// How long a stop waits for looks that are under way, before the lease is given up all the same.
+const LONGEST_FINISH: Duration = Duration::from_secs(10);
 
 /// Looks at every Canary once, and then at each that is woken, until leadership or process end. A look that is under way is finished.
 async fn work(
@@ -317,8 +366,11 @@ async fn work(
             debug!(%error, "a look ended with an error");
         }
     });
+    let ended = CancellationToken::new();
+    let end = ended.clone();
     // The queue ends with its sender; the applier then finishes what is under way and ends.
     let waking = async move {
+        let _ends = end.drop_guard();
         loop {
             let woken = tokio::select! {
                 () = shutdown.cancelled() => None,
@@ -331,9 +383,20 @@ async fn work(
                 .unwrap_or_default();
         }
     };
-    tokio::join!(looking, waking);
+    let finishing = async {
+        ended.cancelled().await;
+        tokio::time::sleep(LONGEST_FINISH).await;
+        warn!("a look under way did not end in time");
+    };
+    tokio::join!(waking, async {
+        tokio::select! {
+            () = looking => {}
+            () = finishing => {}
+        }
+    });
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature is kube's")]
 fn error_policy(
     canary: Arc<DeserializeGuard<Canary>>,
     failure: &Failure,
@@ -348,7 +411,7 @@ fn error_policy(
         Class::Conflict => debug!(canary = %name(&key), %failure, ?wait, "decides anew"),
         Class::Transient => info!(canary = %name(&key), %failure, ?wait, "tries again"),
         Class::Denied | Class::Invalid => {
-            warn!(canary = %name(&key), %failure, ?wait, "cannot go on, tries again")
+            warn!(canary = %name(&key), %failure, ?wait, "cannot go on, tries again");
         }
         Class::Bug => error!(canary = %name(&key), %failure, ?wait, "internal error, tries again"),
     }

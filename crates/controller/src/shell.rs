@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::runtime::reflector::Store as Reflected;
+use secrecy::SecretString;
 use slipway_api::{AlertProvider, MetricTemplate};
 use slipway_core::blueprint::CodecSettings;
 use slipway_core::plan::Defaults;
@@ -23,6 +24,8 @@ use crate::settings::GlobalNotifier;
 #[derive(Clone)]
 pub(crate) struct Shell {
     pub(crate) client: Client,
+    /// The way to routing objects, where they live in another cluster.
+    pub(crate) mesh: Client,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) http: Arc<dyn Http>,
     pub(crate) watches: Watches,
@@ -46,4 +49,6 @@ pub(crate) struct Shell {
     pub(crate) cluster_name: String,
     /// Who is told of Canaries without alert rules of their own.
     pub(crate) notifier: Option<GlobalNotifier>,
+    /// Who is told of every event of Canaries without event hooks of their own.
+    pub(crate) event_webhook: Option<SecretString>,
 }

@@ -14,7 +14,7 @@ use tracing::debug;
 use super::ActError;
 use super::covers::covers;
 use crate::error::{ApiError, is_already_exists, is_not_found};
-use crate::observe::watches::{api_resource, lock};
+use crate::observe::watches::{api_resource, is_routing, lock};
 use crate::shell::Shell;
 
 /// Whether an apply that would change nothing is left out.
@@ -58,11 +58,12 @@ impl Shell {
 
     /// The API of one object's kind in its namespace.
     pub(crate) fn api(&self, key: &Key) -> Api<DynamicObject> {
-        Api::namespaced_with(
-            self.client.clone(),
-            &key.namespace,
-            &api_resource(key.kind()),
-        )
+        let client = if is_routing(key.kind()) {
+            self.mesh.clone()
+        } else {
+            self.client.clone()
+        };
+        Api::namespaced_with(client, &key.namespace, &api_resource(key.kind()))
     }
 
     /// # Errors

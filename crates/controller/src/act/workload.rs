@@ -160,11 +160,13 @@ impl Hands<'_> {
             .and_then(|slipway| slipway.release.as_ref())
             .and_then(|release| release.started_at);
         let digest = Sha256::digest(format!("{}/{revision}/{started:?}", self.plan.canary.uid));
-        let hex: String = digest
-            .iter()
-            .take(16)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let hex = format!(
+            "{:032x}",
+            u128::from_be_bytes(std::array::from_fn(|at| digest
+                .get(at)
+                .copied()
+                .unwrap_or_default()))
+        );
         let part =
             |from: usize, to: usize| hex.chars().skip(from).take(to - from).collect::<String>();
         format!(
@@ -204,7 +206,7 @@ impl Hands<'_> {
         }
     }
 
-    fn scalers(&self) -> Option<(&'static dyn Scaler, Arc<Value>, Option<Arc<Value>>)> {
+    fn scalers(&self) -> Option<Scalers> {
         let (scaler, autoscaler) = (self.codecs.scaler?, self.plan.autoscaler.as_ref()?);
         let named = |name: &str| scaler.kind().named(&self.plan.canary.namespace, name);
         let source = self.view.objects.get(&named(&autoscaler.name)).cloned()?;
@@ -262,6 +264,9 @@ impl Hands<'_> {
         Ok(())
     }
 }
+
+/// The codec of the plan's scaler, the target's scaler, and the primary's if there is one.
+type Scalers = (&'static dyn Scaler, Arc<Value>, Option<Arc<Value>>);
 
 /// `spec.replicas`, 1 where it is absent.
 fn replicas(workload: &Value) -> i64 {

@@ -43,11 +43,6 @@ impl Stored {
     pub(crate) fn workload(&self) -> Option<&Workload> {
         self.workload.as_deref()
     }
-
-    /// Its resourceVersion as a number.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
-    }
 }
 
 /// Whether the objects of a kind are known.
@@ -237,11 +232,6 @@ impl Store {
         self.interest.retain(|_, interested| !interested.is_empty());
     }
 
-    /// Whether every watch that was begun has its first list, or cannot have it.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.sync.values().all(|sync| *sync != Sync::Coming)
-    }
-
     fn interested(&self, key: &Key) -> Vec<CanaryKey> {
         self.interest
             .get(key)
@@ -319,7 +309,7 @@ mod tests {
         store.written(key.clone(), new);
         let (_, old) = service("9");
         assert!(store.put(key.clone(), old).is_empty());
-        assert_eq!(store.peek(&key).map(|stored| stored.version()), Some(10));
+        assert_eq!(store.peek(&key).map(|stored| stored.version), Some(10));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 use slipway_core::object::{Key, Kind, kinds};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 use super::configs::ConfigVersions;
@@ -29,6 +30,8 @@ pub(crate) const ENDPOINT_SLICE: Kind = Kind {
 #[derive(Clone)]
 pub(crate) struct Watches {
     client: Client,
+    mesh: Client,
+    life: CancellationToken,
     scopes: Arc<Vec<Option<String>>>,
     pub(crate) store: Arc<Mutex<Store>>,
     pub(crate) endpoints: Arc<Mutex<Endpoints>>,
@@ -53,11 +56,13 @@ enum Keep {
 }
 
 impl Watches {
-    /// No watch yet; `namespaces` empty means the whole cluster.
+    /// No watch yet; `namespaces` empty means the whole cluster. Routing objects are in the cluster of `mesh`; `life` ends every watch.
     pub(crate) fn new(
         client: Client,
+        mesh: Client,
         namespaces: &[String],
         wakes: mpsc::UnboundedSender<CanaryKey>,
+        life: CancellationToken,
     ) -> Self {
         let scopes = if namespaces.is_empty() {
             vec![None]
@@ -66,6 +71,8 @@ impl Watches {
         };
         Self {
             client,
+            mesh,
+            life,
             scopes: Arc::new(scopes),
             store: Arc::default(),
             endpoints: Arc::default(),
@@ -96,8 +103,8 @@ impl Watches {
             scope = scope.as_deref().unwrap_or("all namespaces"),
             "watch begins"
         );
-        // The task lives as long as the process: a watch that fails is begun again by its back-off.
-        tokio::spawn(async move {
+        // The task lives as long as the controller: a watch that fails is begun again by its back-off.
+        self.spawn(async move {
             match keep {
                 Keep::Version => watches.watch_versions(kind, scope).await,
                 Keep::Object | Keep::Endpoints => watches.watch_objects(kind, scope, keep).await,
@@ -110,9 +117,14 @@ impl Watches {
         K: kube::Resource<DynamicType = ApiResource, Scope = kube::core::DynamicResourceScope>,
     {
         let resource = api_resource(kind);
+        let client = if is_routing(kind) {
+            self.mesh.clone()
+        } else {
+            self.client.clone()
+        };
         match scope {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
+            Some(namespace) => Api::namespaced_with(client, namespace, &resource),
+            None => Api::all_with(client, &resource),
         }
     }
 
@@ -226,6 +238,12 @@ impl Watches {
         lock(&self.store).unavailable(kind, scope, why)
     }
 
+    /// Runs something as long as the controller lives.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let life = self.life.clone();
+        tokio::spawn(async move { life.run_until_cancelled(work).await });
+    }
+
     /// Wakes those Canaries.
     pub(crate) fn wake(&self, canaries: Vec<CanaryKey>) {
         for canary in canaries {
@@ -252,6 +270,26 @@ impl Watches {
     pub(crate) fn written(&self, key: Key, object: Value) {
         lock(&self.store).written(key, object);
     }
+}
+
+/// Whether objects of this kind route: they live where the mesh is managed. Ingresses and Knative Services are the main cluster's.
+///
+/// **Source**: dossier 02 A.3.
+pub(crate) fn is_routing(kind: Kind) -> bool {
+    let group = kind
+        .api_version
+        .split_once('/')
+        .map_or("", |(group, _)| group);
+    let of_the_cluster = [
+        "apps",
+        "autoscaling",
+        "discovery.k8s.io",
+        "networking.k8s.io",
+        "serving.knative.dev",
+        "keda.sh",
+        "",
+    ];
+    !of_the_cluster.contains(&group)
 }
 
 /// The kind for kube's dynamic API.
@@ -308,10 +346,8 @@ fn why_unavailable(error: &watcher::Error) -> Option<String> {
         | watcher::Error::WatchFailed(source) => source,
         watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return None,
     };
-    match source {
-        kube::Error::Api(status) if matches!(status.code, 401 | 403 | 404) => {
-            Some(status.message.clone())
-        }
-        _ => None,
-    }
+    let kube::Error::Api(status) = source else {
+        return None;
+    };
+    matches!(status.code, 401 | 403 | 404).then(|| status.message.clone())
 }

@@ -39,21 +39,13 @@ impl Shell {
                     index,
                 },
                 note,
-                canary,
                 status,
             )
             .await;
         }
     }
 
-    async fn tell_note(
-        &self,
-        id: &CanaryId,
-        place: Place,
-        note: &Note,
-        canary: &Canary,
-        status: &CanaryStatus,
-    ) {
+    async fn tell_note(&self, id: &CanaryId, place: Place, note: &Note, status: &CanaryStatus) {
         // The event is the fence: where it is there already, the alert was sent before a crash (INV-8).
         let is_new = match self.events.write(id, place, note).await {
             Ok(is_new) => is_new,
@@ -62,8 +54,12 @@ impl Shell {
                 true
             }
         };
-        if is_new {
-            self.alert(id, place, note, canary, status);
+        let key = CanaryKey {
+            namespace: id.namespace.clone(),
+            name: id.name.clone(),
+        };
+        if is_new && let Some(plan) = self.memory.good_plan(&key) {
+            self.alert(plan, place, note, status);
         }
     }
 
