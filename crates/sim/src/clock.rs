@@ -50,7 +50,7 @@ impl Clock {
     }
 
     /// The second of the world that a time of Prometheus lies in.
-    pub(crate) fn second_of_unix(&self, unix: f64) -> u64 {
+    pub(crate) fn second_of_unix(unix: f64) -> u64 {
         let beginning = u32::try_from(BEGINNING).unwrap_or(u32::MAX);
         u64::from(whole((unix - f64::from(beginning)).floor()))
     }

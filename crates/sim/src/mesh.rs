@@ -173,17 +173,15 @@ impl Eye<'_> {
     /// What happens to the requests for a host.
     pub(crate) fn plane(&self, host: &str) -> Plane {
         let service = self.service_of_host(host);
-        let asks = [
-            (
-                Mesh::Istio,
-                istio::plane as fn(&Self, &str, Option<&Key>) -> Option<Plane>,
-            ),
-            (Mesh::GatewayApi, gateway::plane),
-            (Mesh::Smi, smi::plane),
-        ];
-        asks.into_iter()
-            .filter(|(mesh, _)| !self.ignored.contains(mesh))
-            .find_map(|(_, ask)| ask(self, host, service.as_ref()))
+        let obeys = |mesh| !self.ignored.contains(&mesh);
+        let ask = |mesh, plane: fn(&Self, &str, Option<&Key>) -> Option<Plane>| {
+            obeys(mesh)
+                .then(|| plane(self, host, service.as_ref()))
+                .flatten()
+        };
+        ask(Mesh::Istio, istio::plane)
+            .or_else(|| ask(Mesh::GatewayApi, gateway::plane))
+            .or_else(|| ask(Mesh::Smi, smi::plane))
             .unwrap_or_else(|| match service {
                 None => Plane::default(),
                 Some(service) => Plane {

@@ -17,9 +17,12 @@ mod events;
 mod failure;
 mod fields;
 pub(crate) mod kinds;
+mod object;
+mod own;
 mod patch;
 mod read;
 pub(crate) mod request;
+mod rules;
 mod scale;
 pub(crate) mod selector;
 mod shape;
@@ -29,6 +32,7 @@ mod write;
 
 pub(crate) use delete::{FOREGROUND, ORPHAN};
 pub use failure::Failure;
+pub use object::{Object, Write};
 
 use crate::clock::{Chance, Clock};
 use crate::faults::Staleness;
@@ -39,7 +43,7 @@ use read::Pages;
 use request::{Query, Resource, Target, Verb};
 use serde_json::Value;
 use std::sync::Arc;
-use store::{Cause, Object, Store};
+use store::{Cause, Store};
 use watch::{Form, Part, WatchBody};
 
 /// A request without its wire form.

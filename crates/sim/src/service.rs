@@ -1,10 +1,10 @@
 //! The wire between a client and the simulated API server: a `tower` service that `kube::Client::new` takes.
 
+use crate::engine::Inner;
 use crate::faults::{Asked, Fault, Faults, Staleness, refusal};
 use crate::server::request::{Query, Verb};
 use crate::server::watch::WatchBody;
 use crate::server::{Answer, Failure, Request};
-use crate::world::Inner;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use http_body::{Body, Frame};

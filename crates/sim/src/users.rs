@@ -104,12 +104,11 @@ impl Traffic {
             .audiences
             .iter_mut()
             .find(|it| it.host == audience.host && it.visit == audience.visit);
-        match known {
-            Some(known) => known.rate = audience.rate,
-            None => {
-                self.audiences.push(audience);
-                self.carry.push(0.0);
-            }
+        if let Some(known) = known {
+            known.rate = audience.rate;
+        } else {
+            self.audiences.push(audience);
+            self.carry.push(0.0);
         }
     }
 

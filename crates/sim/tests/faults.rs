@@ -110,7 +110,7 @@ async fn a_crash_ends_everything_of_that_life_and_nothing_of_the_next() {
         faults.crashed().await;
         assert_eq!(value(&world), expected);
         assert!(
-            tokio::time::timeout(Duration::from_secs(60), first.get("x"))
+            tokio::time::timeout(Duration::from_mins(1), first.get("x"))
                 .await
                 .is_err(),
             "the dead get no answer"
@@ -186,7 +186,11 @@ async fn pause(seconds: u64) {
 }
 
 fn seen(log: &Arc<Mutex<Vec<String>>>) -> Vec<String> {
-    std::mem::take(&mut *log.lock().unwrap())
+    std::mem::take(
+        &mut *log
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner),
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,10 +212,7 @@ async fn a_watcher_follows_lists_again_after_gone_and_resumes_after_a_drop() {
             .count()
     };
     pause(1).await;
-    assert_eq!(
-        seen(&log),
-        ["init", "has x", "listed", "set 1"][..3].to_vec()
-    );
+    assert_eq!(seen(&log), ["init", "has x", "listed"]);
     write("2");
     pause(1).await;
     assert_eq!(seen(&log), ["set 2"]);
@@ -274,7 +275,7 @@ async fn an_hour_of_a_controller_at_rest_is_a_few_watches() {
     let count = Arc::new(AtomicUsize::new(0));
     let reconcile = async |_: Arc<ConfigMap>, count: Arc<AtomicUsize>| {
         count.fetch_add(1, Ordering::Relaxed);
-        Ok::<_, std::convert::Infallible>(Action::requeue(Duration::from_secs(60)))
+        Ok::<_, std::convert::Infallible>(Action::requeue(Duration::from_mins(1)))
     };
     let controller = Controller::new(api(&world, "a"), watcher::Config::default())
         .run(
@@ -350,10 +351,10 @@ async fn replies_can_hang_drip_break_off_be_late_and_be_huge() {
             .into_body()
             .collect()
             .await
-            .map(|body| body.to_bytes())
+            .map(http_body_util::Collected::to_bytes)
     };
     assert!(
-        tokio::time::timeout(Duration::from_secs(3600), body("/hang"))
+        tokio::time::timeout(Duration::from_hours(1), body("/hang"))
             .await
             .is_err()
     );

@@ -134,10 +134,11 @@ impl Match {
                 "withoutHeaders" => conditions.extend(named(inner, Condition::NoHeader)),
                 "queryParams" => conditions.extend(named(inner, Condition::Query)),
                 "uri" => {
-                    conditions.push(string_match(inner).map_or(Condition::Never, Condition::Path))
+                    conditions.push(string_match(inner).map_or(Condition::Never, Condition::Path));
                 }
                 "method" => {
-                    conditions.push(string_match(inner).map_or(Condition::Never, Condition::Method))
+                    conditions
+                        .push(string_match(inner).map_or(Condition::Never, Condition::Method));
                 }
                 "name" | "port" | "gateways" | "ignoreUriCase" => {}
                 _ => conditions.push(Condition::Never),

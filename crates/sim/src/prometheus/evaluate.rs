@@ -153,12 +153,12 @@ fn call(function: &str, arguments: &[Expression], moment: Moment<'_>) -> Result<
             Ok(Outcome::Vector(samples))
         }
         ("histogram_quantile", [quantile, buckets]) => {
-            let quantile = scalar(evaluate(quantile, moment)?)?;
+            let quantile = scalar(&evaluate(quantile, moment)?)?;
             let samples = vector(evaluate(buckets, moment)?)?;
             Ok(Outcome::Vector(histogram_quantile(quantile, samples)))
         }
         ("vector", [number]) => {
-            let value = scalar(evaluate(number, moment)?)?;
+            let value = scalar(&evaluate(number, moment)?)?;
             Ok(Outcome::Vector(vec![Sample {
                 labels: Labels::new(),
                 value,
@@ -181,9 +181,9 @@ fn call(function: &str, arguments: &[Expression], moment: Moment<'_>) -> Result<
     }
 }
 
-fn scalar(outcome: Outcome) -> Result<f64, String> {
+fn scalar(outcome: &Outcome) -> Result<f64, String> {
     match outcome {
-        Outcome::Scalar(number) => Ok(number),
+        Outcome::Scalar(number) => Ok(*number),
         Outcome::Vector(_) => Err("expected type scalar, got instant vector".to_owned()),
     }
 }

@@ -107,7 +107,7 @@ fn tokens(query: &str) -> Result<Vec<Token>, String> {
             _ => {
                 let signs = ["!=", "=~", "!~", "==", "<=", ">="];
                 let sign = signs.into_iter().find(|sign| rest.starts_with(sign));
-                let length = sign.map_or(first.len_utf8(), str::len);
+                let length = sign.map_or_else(|| first.len_utf8(), str::len);
                 (Token::Sign(head(rest, length)), length)
             }
         };

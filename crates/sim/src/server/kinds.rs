@@ -96,7 +96,7 @@ macro_rules! places {
 places! {
     NAMESPACE = 0, POD = 1, SERVICE = 2, CONFIG_MAP = 3, SECRET = 4, EVENT = 5, NODE = 6, ENDPOINTS = 7,
     DEPLOYMENT = 8, REPLICA_SET = 9, DAEMON_SET = 10, AUTOSCALER = 11, ENDPOINT_SLICE = 12, LEASE = 13,
-    CRD = 14, NEW_EVENT = 15, SERVICE_ACCOUNT = 16,
+    CRD = 14, NEW_EVENT = 15,
     VIRTUAL_SERVICE = 17, DESTINATION_RULE = 18, TRAFFIC_SPLIT = 19, HTTP_ROUTE = 20,
 }
 
@@ -126,6 +126,7 @@ impl Registry {
         for kind in routing() {
             registry.add(kind, false);
         }
+        registry.add(kind("apps", &["v1"], "ControllerRevision", "controllerrevisions"), true);
         registry
     }
 
@@ -502,7 +503,6 @@ mod tests {
         assert_eq!(name(DEPLOYMENT), "deployments.apps");
         assert_eq!(name(AUTOSCALER), "horizontalpodautoscalers.autoscaling");
         assert_eq!(name(NEW_EVENT), "events.events.k8s.io");
-        assert_eq!(name(SERVICE_ACCOUNT), "serviceaccounts");
         assert_eq!(name(VIRTUAL_SERVICE), "virtualservices.networking.istio.io");
         assert_eq!(name(HTTP_ROUTE), "httproutes.gateway.networking.k8s.io");
     }

@@ -3,159 +3,20 @@
 //! Guarantees: every write gets the next resource version; a watch sees each write of its kind once and in order; an object is never changed in
 //! place, so whoever holds one holds what it was.
 
-use super::apply::{self, Manager};
+use super::apply;
 use super::kinds::{self, Kind, KindId};
-use super::request::Verb;
+pub(crate) use super::object::{Cause, Content, Key, Object, Write};
 use super::watch::{Form, Watch};
 use crate::json::{list, object, pairs, text};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::ops::{Bound, Deref};
+use std::ops::Bound;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 /// How many writes of one kind a watch can be resumed over.
 const HISTORY: usize = 1000;
-
-/// Namespace and name; the namespace is empty for cluster-scoped kinds.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Key {
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-}
-
-impl Key {
-    pub(crate) fn new(namespace: impl Into<String>, name: impl Into<String>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            name: name.into(),
-        }
-    }
-}
-
-/// One state of one object; it reads as its JSON.
-#[derive(Debug)]
-pub struct Object {
-    value: Value,
-    version: u64,
-    managers: Vec<Manager>,
-    text: OnceLock<Bytes>,
-}
-
-impl Deref for Object {
-    type Target = Value;
-
-    fn deref(&self) -> &Value {
-        &self.value
-    }
-}
-
-impl Object {
-    /// `metadata.name`.
-    pub fn name(&self) -> &str {
-        text(&self.value, &["metadata", "name"])
-    }
-
-    /// `metadata.namespace`, empty for cluster-scoped kinds.
-    pub fn namespace(&self) -> &str {
-        text(&self.value, &["metadata", "namespace"])
-    }
-
-    /// `metadata.uid`.
-    pub fn uid(&self) -> &str {
-        text(&self.value, &["metadata", "uid"])
-    }
-
-    /// `metadata.resourceVersion` as a number.
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// Whether it is only waiting for its finalizers.
-    pub fn is_going(&self) -> bool {
-        !text(&self.value, &["metadata", "deletionTimestamp"]).is_empty()
-    }
-
-    pub(crate) fn managers(&self) -> &[Manager] {
-        &self.managers
-    }
-
-    /// Its JSON text, made once.
-    pub(crate) fn text(&self) -> Bytes {
-        self.text
-            .get_or_init(|| serde_json::to_vec(&self.value).unwrap_or_default().into())
-            .clone()
-    }
-
-    pub(crate) fn key(&self) -> Key {
-        Key::new(self.namespace(), self.name())
-    }
-}
-
-/// One write that the API server has made, for an oracle.
-#[derive(Clone, Debug)]
-pub struct Write {
-    /// Virtual time of day.
-    pub at: DateTime<Utc>,
-    /// Who wrote: the identity of a client, or the name of a controller of the world.
-    pub by: Arc<str>,
-    /// What the writer asked for; a finalizer that was the last one shows as `Delete` of its remover.
-    pub verb: Verb,
-    /// `status` or `scale`, empty for the object itself.
-    pub subresource: String,
-    /// The object before, `None` when it was created.
-    pub before: Option<Arc<Object>>,
-    /// The object after, `None` when it is gone.
-    pub after: Option<Arc<Object>>,
-    pub(crate) kind: Arc<Kind>,
-    pub(crate) id: KindId,
-    pub(crate) key: Key,
-}
-
-impl Write {
-    /// The kind, `Deployment` for example.
-    pub fn kind(&self) -> &str {
-        &self.kind.name
-    }
-
-    /// The API group, empty for the core one.
-    pub fn group(&self) -> &str {
-        &self.kind.group
-    }
-
-    /// Empty for cluster-scoped kinds.
-    pub fn namespace(&self) -> &str {
-        &self.key.namespace
-    }
-
-    /// The object's name.
-    pub fn name(&self) -> &str {
-        &self.key.name
-    }
-
-    /// The object after the write, or what it was when it went.
-    pub fn object(&self) -> Option<&Arc<Object>> {
-        self.after.as_ref().or(self.before.as_ref())
-    }
-}
-
-/// Who writes and why, for the record of a write.
-#[derive(Clone, Debug)]
-pub(crate) struct Cause {
-    pub(crate) by: Arc<str>,
-    pub(crate) verb: Verb,
-    pub(crate) subresource: String,
-    pub(crate) at: DateTime<Utc>,
-}
-
-/// What a write puts in an object's place.
-#[derive(Debug)]
-pub(crate) struct Content {
-    pub(crate) value: Value,
-    pub(crate) managers: Vec<Manager>,
-}
 
 #[derive(Debug, Default)]
 struct Table {
@@ -308,12 +169,7 @@ impl Store {
         } else {
             metadata.insert("managedFields".to_owned(), apply::encode(&managers));
         }
-        let after = Arc::new(Object {
-            value,
-            version: self.version,
-            managers,
-            text: OnceLock::new(),
-        });
+        let after = Arc::new(Object::new(value, self.version, managers));
         let key = after.key();
         let before = self
             .table(id)
@@ -336,18 +192,13 @@ impl Store {
         self.version += 1;
         self.index(id, key, Some(&gone), None);
         // A deletion carries the version at which it happened, so that a watch can be resumed after it.
-        let mut value = gone.value.clone();
+        let mut value = (**gone).clone();
         crate::json::set(
             &mut value,
             &["metadata", "resourceVersion"],
             self.version.to_string(),
         );
-        let last = Arc::new(Object {
-            value,
-            version: self.version,
-            managers: gone.managers.clone(),
-            text: OnceLock::new(),
-        });
+        let last = Arc::new(Object::new(value, self.version, gone.managers().to_vec()));
         self.tell(id, kind, key.clone(), Some(Arc::clone(&last)), None, cause);
         Some(last)
     }

@@ -1,15 +1,19 @@
-//! POST, PUT and PATCH, and the writes of the world's own controllers.
+//! POST, PUT and PATCH.
 
 use super::admission::{self, Review};
 use super::apply::{self, Force, Manager, Writer};
 use super::failure::Failure;
-use super::kinds::{self, Generation, Kind, KindId, Origin};
+use super::kinds::{self, Kind};
 use super::patch::{self, PatchKind};
 use super::request::Verb;
-use super::store::{Cause, Content, Key, Object};
+use super::rules::{
+    check_finalizers, check_preconditions, complete, count_generation, creates_on_update, lingers,
+    retain, same_content, same_managers,
+};
+use super::store::{Content, Key, Object};
 use super::watch::{Form, Part};
-use super::{Answer, Api, Call, defaults, events};
-use crate::json::{copy, dig, list, object, set, take, text};
+use super::{Answer, Api, Call, events};
+use crate::json::{dig, list, set, take, text};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -139,53 +143,6 @@ impl Api {
         }
     }
 
-    /// Gives a new object its metadata and takes away what only the server may say.
-    fn begin(&mut self, id: KindId, kind: &Kind, value: &mut Value) {
-        if kind.status && id != kinds::NAMESPACE && id != kinds::NODE {
-            take(value, &["status"]);
-        }
-        if id == kinds::POD {
-            set(
-                value,
-                &["status"],
-                json!({"phase": "Pending", "qosClass": "BestEffort"}),
-            );
-        }
-        let uid = self.chance.uid();
-        let stamp = self.clock.stamp();
-        let metadata = object(object(value).entry("metadata").or_insert(Value::Null));
-        for field in [
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "selfLink",
-            "generation",
-        ] {
-            metadata.remove(field);
-        }
-        metadata.insert("uid".to_owned(), uid.into());
-        metadata.insert("creationTimestamp".to_owned(), stamp.into());
-        if kind.generation != Generation::Never {
-            metadata.insert("generation".to_owned(), 1.into());
-        }
-    }
-
-    /// Cluster addresses of Services; they belong to nobody.
-    fn allocate(&mut self, id: KindId, value: &mut Value) {
-        if id != kinds::SERVICE || text(value, &["spec", "type"]) == "ExternalName" {
-            return;
-        }
-        if text(value, &["spec", "clusterIP"]).is_empty() {
-            self.addresses += 1;
-            let (high, low) = (self.addresses / 250, self.addresses % 250 + 1);
-            set(value, &["spec", "clusterIP"], format!("10.96.{high}.{low}"));
-        }
-        let address = dig(value, &["spec", "clusterIP"]).clone();
-        set(value, &["spec", "clusterIPs"], json!([address]));
-        crate::json::default(value, &["spec", "ipFamilies"], json!(["IPv4"]));
-        crate::json::default(value, &["spec", "ipFamilyPolicy"], "SingleStack");
-        crate::json::default(value, &["status"], json!({"loadBalancer": {}}));
-    }
-
     fn judge(&self, call: &Call<'_>, verb: Verb, value: &Value) -> Result<(), Failure> {
         self.webhooks.judge(&Review {
             verb,
@@ -195,27 +152,6 @@ impl Api {
             by: &call.request.by,
             object: value,
         })
-    }
-
-    /// Stores an object, and serves the kind that it defines if it defines one.
-    fn keep(
-        &mut self,
-        id: KindId,
-        kind: &Arc<Kind>,
-        mut content: Content,
-        cause: &Cause,
-    ) -> Arc<Object> {
-        if id == kinds::CRD
-            && let Some(defined) = kinds::defined_by(&content.value)
-        {
-            self.kinds.install(defined);
-            set(
-                &mut content.value,
-                &["status", "conditions"],
-                json!([{"type": "Established", "status": "True", "reason": "InitialNamesAccepted"}]),
-            );
-        }
-        self.store.put(id, kind, content, cause)
     }
 
     pub(super) fn update(&mut self, call: &Call<'_>) -> Result<Answer, Failure> {
@@ -391,118 +327,6 @@ impl Api {
         }
         Ok(Self::shown(call, 200, &stored))
     }
-
-    /// A controller of the world makes an object; it is told if the name is taken.
-    pub(crate) fn make(
-        &mut self,
-        id: KindId,
-        mut value: Value,
-        by: &Arc<str>,
-    ) -> Option<Arc<Object>> {
-        let kind = Arc::clone(self.kinds.get(id));
-        let key = Key::new(
-            text(&value, &["metadata", "namespace"]),
-            text(&value, &["metadata", "name"]),
-        );
-        if self.store.get(id, &key).is_some() {
-            return None;
-        }
-        set(&mut value, &["apiVersion"], kind.stored_version());
-        set(&mut value, &["kind"], kind.name.as_str());
-        let status = take(&mut value, &["status"]);
-        self.begin(id, &kind, &mut value);
-        complete(id, &kind, &mut value);
-        if let Some(status) = status {
-            set(&mut value, &["status"], status);
-        }
-        let cause = self.own_cause(by, Verb::Create, "");
-        Some(self.keep(
-            id,
-            &kind,
-            Content {
-                value,
-                managers: Vec::new(),
-            },
-            &cause,
-        ))
-    }
-
-    /// A controller of the world changes an object; nothing is written if nothing changes.
-    ///
-    /// Ownership is tracked for the kinds that controllers share with users; pods and the like have no managed fields here.
-    pub(crate) fn edit(
-        &mut self,
-        id: KindId,
-        key: &Key,
-        by: &Arc<str>,
-        subresource: &str,
-        change: impl FnOnce(&mut Value),
-    ) -> Option<Arc<Object>> {
-        let old = Arc::clone(self.store.get(id, key)?);
-        let kind = Arc::clone(self.kinds.get(id));
-        let mut new = (*old).clone();
-        change(&mut new);
-        if new == **old {
-            return Some(old);
-        }
-        if subresource != "status" {
-            count_generation(&kind, &old, &mut new);
-        }
-        let managers = if old.managers().is_empty() {
-            Vec::new()
-        } else {
-            let time = self.clock.stamp();
-            let version = kind.stored_version();
-            let writer = Writer {
-                manager: by,
-                version: &version,
-                subresource,
-                time: &time,
-            };
-            apply::after_update(
-                &kind.shape,
-                old.managers().to_vec(),
-                Some(&**old),
-                &new,
-                &writer,
-            )
-        };
-        let cause = self.own_cause(by, Verb::Update, subresource);
-        let stored = self.keep(
-            id,
-            &kind,
-            Content {
-                value: new,
-                managers,
-            },
-            &cause,
-        );
-        if stored.is_going()
-            && list(&stored, &["metadata", "finalizers"]).is_empty()
-            && !lingers(id)
-        {
-            self.erase(id, key, &cause);
-        }
-        Some(stored)
-    }
-
-    pub(super) fn own_cause(&self, by: &Arc<str>, verb: Verb, subresource: &str) -> Cause {
-        Cause {
-            by: Arc::clone(by),
-            verb,
-            subresource: subresource.to_owned(),
-            at: self.clock.now(),
-        }
-    }
-}
-
-/// Pods wait for their processes, namespaces for their content: others take them out at last.
-fn lingers(id: KindId) -> bool {
-    matches!(id, kinds::POD | kinds::NAMESPACE)
-}
-
-fn creates_on_update(id: KindId) -> bool {
-    matches!(id, kinds::LEASE | kinds::EVENT | kinds::ENDPOINTS)
 }
 
 fn writer<'a>(call: &'a Call<'_>, time: &'a str) -> Writer<'a> {
@@ -548,143 +372,4 @@ fn narrow(call: &Call<'_>, config: &mut Value) {
     } else if call.kind.status {
         take(config, &["status"]);
     }
-}
-
-/// Fills in defaults, drops what the kind does not know.
-fn complete(id: KindId, kind: &Kind, value: &mut Value) {
-    match kind.origin {
-        Origin::Native => defaults::fill(id, value),
-        Origin::Structural => {
-            kind.shape.prune(value);
-            kind.shape.fill(value);
-        }
-        Origin::Custom => {}
-    }
-}
-
-fn check_preconditions(call: &Call<'_>, old: &Object, new: &Value) -> Result<(), Failure> {
-    let name = &call.resource.name;
-    let version = text(new, &["metadata", "resourceVersion"]);
-    if !version.is_empty() && version != text(old, &["metadata", "resourceVersion"]) {
-        return Err(Failure::modified(&call.kind, name));
-    }
-    let uid = text(new, &["metadata", "uid"]);
-    if !uid.is_empty() && uid != old.uid() {
-        let why = format!(
-            "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-            old.uid()
-        );
-        return Err(Failure::conflict(&call.kind, name, &why));
-    }
-    Ok(())
-}
-
-/// Puts back what this door does not change.
-fn retain(call: &Call<'_>, kind: &Kind, old: &Value, new: &mut Value) {
-    if call.is_status() {
-        for (field, value) in old.as_object().into_iter().flatten() {
-            if field != "status" && (field != "metadata" || !kind.is_native()) {
-                set(new, &[field], value.clone());
-            }
-        }
-        object(new).retain(|field, _| field == "status" || old.get(field).is_some());
-        if kind.is_native() {
-            copy(old, new, &["metadata", "labels"]);
-        }
-    } else if kind.status {
-        copy(old, new, &["status"]);
-    }
-    for field in [
-        "uid",
-        "name",
-        "namespace",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
-        "generation",
-        "resourceVersion",
-    ] {
-        copy(old, new, &["metadata", field]);
-    }
-    take(new, &["metadata", "managedFields"]);
-    if call.stored == kinds::SERVICE {
-        for field in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
-            if dig(new, &["spec", field]).is_null() {
-                copy(old, new, &["spec", field]);
-            }
-        }
-    }
-}
-
-fn count_generation(kind: &Kind, old: &Value, new: &mut Value) {
-    let differs = |path: &[&str]| dig(old, path) != dig(new, path);
-    let grows = match kind.generation {
-        Generation::Never => false,
-        Generation::Spec => differs(&["spec"]),
-        Generation::SpecAndAnnotations => {
-            differs(&["spec"]) || differs(&["metadata", "annotations"])
-        }
-        Generation::All => {
-            let is_counted =
-                |field: &str| field != "metadata" && !(field == "status" && kind.status);
-            let fields = |value: &Value| -> Vec<String> {
-                value
-                    .as_object()
-                    .into_iter()
-                    .flatten()
-                    .map(|(field, _)| field.clone())
-                    .collect()
-            };
-            let (olds, news) = (fields(old), fields(new));
-            olds.iter()
-                .chain(&news)
-                .any(|field| is_counted(field) && differs(&[field]))
-        }
-    };
-    if grows {
-        let generation = dig(old, &["metadata", "generation"]).as_i64().unwrap_or(0);
-        set(new, &["metadata", "generation"], generation + 1);
-    }
-}
-
-fn check_finalizers(call: &Call<'_>, old: &Object, new: &Value) -> Result<(), Failure> {
-    let before = list(old, &["metadata", "finalizers"]);
-    let after = list(new, &["metadata", "finalizers"]);
-    if old.is_going() && after.iter().any(|finalizer| !before.contains(finalizer)) {
-        let why = "Forbidden: no new finalizers can be added if the object is being deleted";
-        return Err(Failure::invalid(
-            &call.kind,
-            &call.resource.name,
-            "metadata.finalizers",
-            why,
-        ));
-    }
-    Ok(())
-}
-
-/// Whether two states differ in nothing but their bookkeeping.
-fn same_content(old: &Value, new: &Value) -> bool {
-    let (Some(old), Some(new)) = (old.as_object(), new.as_object()) else {
-        return false;
-    };
-    let is_kept = |field: &str| field != "managedFields" && field != "resourceVersion";
-    let metadata = |map: &serde_json::Map<String, Value>| -> Vec<(String, Value)> {
-        let metadata = map.get("metadata").and_then(Value::as_object);
-        let fields = metadata
-            .into_iter()
-            .flatten()
-            .filter(|(field, _)| is_kept(field));
-        fields
-            .map(|(field, value)| (field.clone(), value.clone()))
-            .collect()
-    };
-    old.len() == new.len()
-        && old
-            .iter()
-            .all(|(field, value)| field == "metadata" || new.get(field) == Some(value))
-        && metadata(old) == metadata(new)
-}
-
-fn same_managers(old: &[Manager], new: &[Manager]) -> bool {
-    old.len() == new.len() && new.iter().all(|manager| old.contains(manager))
 }

@@ -133,7 +133,7 @@ impl Counter {
         self.first.get_or_insert(second);
         match self.cells.back_mut() {
             Some(cell) if cell.second == second && cell.latency == latency => {
-                cell.requests += requests
+                cell.requests += requests;
             }
             _ => self.cells.push_back(Cell {
                 second,
