@@ -133,13 +133,13 @@ pub async fn run(
         memory: Memory::default(),
         metrics: world.metrics.clone(),
     };
-    let watched = canaries::watch(&clients.api, &namespaces, &kept, canaries_are_listed);
+    let reflected = canaries::watch(&clients.api, &namespaces, &kept, canaries_are_listed);
     let shell = Arc::new(make_shell(
         &settings,
         &world,
         &identity,
         kept,
-        &watched,
+        &reflected,
         alerts,
         leadership.clone(),
     ));
@@ -147,7 +147,7 @@ pub async fn run(
     lead(
         &settings,
         &shell,
-        &watched.canaries,
+        &reflected.canaries,
         &mut wakes,
         leadership,
         &shutdown,
