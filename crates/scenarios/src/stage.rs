@@ -142,7 +142,7 @@ impl Stage {
                         .unwrap_or_default()
                         .to_owned()
                 };
-                (text("/metadata/resourceVersion"), text("/note"))
+                (text("/metadata/resourceVersion"), text("/message"))
             })
             .collect();
         events.sort_by_key(|(version, _)| version.parse::<u64>().unwrap_or(0));

@@ -33,6 +33,7 @@ async fn a_healthy_canary_is_promoted_step_by_step() {
         Phase::Initialized
     );
     stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let before = stage.world.faults("slipway").asked().len();
     let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
     eprintln!("{}", serde_json::to_string_pretty(&stage.status()).unwrap());
     for event in stage.events() {
