@@ -4,6 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::FutureExt;
 use kube::core::DeserializeGuard;
@@ -126,8 +128,7 @@ impl Shell {
         world: Option<(&Plan, &View)>,
         decision: Decision,
     ) -> Result<Action, Failure> {
-        let before = canary.status.clone().unwrap_or_default();
-        log_transition(key, &before, &decision.status);
+        let began = Instant::now();
         self.metrics.decision(kind_of(&decision));
         let mut newest = canary.clone();
         for effect in &decision.effects {
@@ -138,8 +139,10 @@ impl Shell {
                 .await
                 .map_err(|_| ActError::NotLeading)??;
         }
+        let before = canary.status.clone().unwrap_or_default();
+        log_transition(key, &before, &decision.status);
         if let Some((plan, _)) = world {
-            self.measure(plan, &decision.status);
+            self.measure(plan, &before, &decision.status, began.elapsed());
         }
         self.memory.succeed(key);
         Ok(action(decision.wake, self.clock.now()))
@@ -166,8 +169,12 @@ impl Shell {
     }
 
     /// Shows the release in the metrics.
-    fn measure(&self, plan: &Plan, status: &CanaryStatus) {
+    fn measure(&self, plan: &Plan, before: &CanaryStatus, status: &CanaryStatus, took: Duration) {
         let labels = ReleaseLabels::new(&plan.canary.namespace, &plan.target.name);
+        self.metrics.reconciled(took);
+        if tick_of(before) != tick_of(status) {
+            self.metrics.tick(&labels, took);
+        }
         self.metrics.phase(&labels, status.phase);
         if !matches!(status.phase, Phase::Empty | Phase::Initializing) {
             let routed = status
@@ -179,6 +186,15 @@ impl Shell {
                 .weight(&labels, slipway_core::weight::Weight::clamped(weight));
         }
     }
+}
+
+/// The tick that a release has reached.
+fn tick_of(status: &CanaryStatus) -> u64 {
+    let release = status
+        .slipway
+        .as_ref()
+        .and_then(|slipway| slipway.release.as_ref());
+    release.map_or(0, |release| release.tick)
 }
 
 fn add_problems(observation: &mut Observation, problems: Vec<Problem>) {

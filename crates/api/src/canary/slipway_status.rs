@@ -105,6 +105,9 @@ pub struct ReleaseStatus {
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,
+    /// Fields that a newer version wrote; they are written back as they came.
+    #[serde(flatten)]
+    pub unknown: BTreeMap<String, serde_json::Value>,
 }
 
 /// What a release waits for.
