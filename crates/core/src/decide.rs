@@ -83,7 +83,10 @@ fn by_phase(mut draft: Draft<'_>) -> Decision {
         | Phase::Promoting
         | Phase::Finalising
         | Phase::Succeeded
-        | Phase::Failed => rest::mend_primary(&mut draft),
+        | Phase::Failed => {
+            rest::mend_primary(&mut draft);
+            draft.see_traffic_off();
+        }
     }
     match draft.status.phase {
         Phase::Empty

@@ -144,8 +144,8 @@ pub struct Round {
     pub revision: String,
     /// When the release started that was running, or the last one before, when this was asked.
     pub epoch: Option<DateTime<Utc>>,
-    /// The number of the tick.
+    /// The number of the tick, from 1; 0 for what is asked of no tick: gates before a start, rollback hooks, hooks after the end.
     pub tick: u64,
-    /// The time of the refusal after which this is asked again.
+    /// The time of the answer after which this is asked again.
     pub after: Option<DateTime<Utc>>,
 }

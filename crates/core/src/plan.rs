@@ -240,6 +240,22 @@ pub enum HookKind {
     Rollback,
 }
 
+impl HookKind {
+    /// The word as a Canary spells it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfirmRollout => "confirm-rollout",
+            Self::PreRollout => "pre-rollout",
+            Self::Rollout => "rollout",
+            Self::ConfirmTrafficIncrease => "confirm-traffic-increase",
+            Self::ConfirmPromotion => "confirm-promotion",
+            Self::PostRollout => "post-rollout",
+            Self::Event => "event",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
 /// The scaler of the target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Autoscaler {

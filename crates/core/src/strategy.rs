@@ -45,7 +45,9 @@ pub fn next_move(plan: &Plan, status: &CanaryStatus) -> Move {
         Strategy::BlueGreen { iterations, .. } if status.iterations < *iterations => {
             Move::Iterate(status.iterations + 1)
         }
-        Strategy::BlueGreen { iterations, .. } if status.iterations == *iterations => Move::CutOver,
+        Strategy::BlueGreen { iterations, .. } if !is_cut_over(plan, status, *iterations) => {
+            Move::CutOver
+        }
         Strategy::AbTesting { iterations } if status.iterations < *iterations => {
             Move::Iterate(status.iterations + 1)
         }
@@ -55,23 +57,27 @@ pub fn next_move(plan: &Plan, status: &CanaryStatus) -> Move {
 
 /// The routes that a running release asks for, from its status.
 pub fn asked_routes(plan: &Plan, status: &CanaryStatus) -> Routes {
+    if !plan.provider.has_mesh() {
+        // Nothing can be split there, also when the provider was changed while something was.
+        return Routes::PRIMARY;
+    }
     let mirrored = release_is_mirrored(status);
     match &plan.strategy {
-        Strategy::Canary { .. } => Routes {
+        Strategy::AbTesting { .. } if status.iterations > 0 => Routes::to_canary(Weight::FULL),
+        Strategy::AbTesting { .. } => Routes::PRIMARY,
+        Strategy::Canary { .. } | Strategy::BlueGreen { .. } => Routes {
             canary: Weight::clamped(status.canary_weight),
             mirrored,
         },
-        Strategy::AbTesting { .. } if status.iterations > 0 => Routes::to_canary(Weight::FULL),
-        Strategy::AbTesting { .. } => Routes::PRIMARY,
-        Strategy::BlueGreen { iterations, .. }
-            if status.iterations > *iterations && plan.provider.has_mesh() =>
-        {
-            Routes::to_canary(Weight::FULL)
-        }
-        Strategy::BlueGreen { .. } => Routes {
-            canary: Weight::ZERO,
-            mirrored,
-        },
+    }
+}
+
+/// Whether blue/green has given the canary all traffic: with a mesh its weight says so, and never a count that an edited spec could make true.
+fn is_cut_over(plan: &Plan, status: &CanaryStatus, iterations: i64) -> bool {
+    if plan.provider.has_mesh() {
+        status.canary_weight == 100
+    } else {
+        status.iterations > iterations
     }
 }
 

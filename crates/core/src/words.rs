@@ -5,6 +5,7 @@
 
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 
+use crate::decision::Subject;
 use crate::plan::{HookKind, MetricCheck, MetricSource, Plan};
 
 /// A normal event.
@@ -258,6 +259,14 @@ pub fn cancelled(plan: &Plan) -> Note {
     )
 }
 
+/// The user took a waiting revision back to one that failed before.
+pub fn taken_back(plan: &Plan) -> Note {
+    normal(format!(
+        "Release of {} cancelled, the target was set back to a revision that failed before",
+        target(plan)
+    ))
+}
+
 /// The canary goes.
 pub fn scaling_down_failed(plan: &Plan) -> Note {
     warning(format!("Canary failed! Scaling down {}", canary(plan)))
@@ -359,6 +368,17 @@ pub fn gate_closed(plan: &Plan, kind: HookKind, name: &str, muted: bool) -> Note
         note
     } else {
         alerting(note, AlertLevel::Warn, alert)
+    }
+}
+
+/// Who is asked, in a sentence about waiting: `rollout hook load`, `metric request-duration`.
+pub fn asked(plan: &Plan, subject: &Subject) -> String {
+    match subject {
+        Subject::Hook { name, kind, .. } => format!("{} hook {name}", kind.as_str()),
+        Subject::Metric { index } => {
+            let name = plan.metrics.get(*index).map(|metric| metric.name.as_str());
+            format!("metric {}", name.unwrap_or_default())
+        }
     }
 }
 

@@ -1,15 +1,15 @@
 //! One tick of an analysis: hooks and metrics are asked side by side, the first failure fails it, and only if all pass the release moves on.
 
-use slipway_api::Phase;
+use slipway_api::{Note, Phase};
 
-use super::draft::Draft;
+use super::draft::{Draft, due};
 use super::gate::{self, Gate};
 use super::promote;
 use super::rollback;
 use crate::analysis::{self, CheckResult};
 use crate::decision::{Decision, Question, Subject};
 use crate::observation::{Answer, Verdict};
-use crate::plan::{HookKind, Strategy};
+use crate::plan::{Hook, HookKind, Strategy};
 use crate::strategy::{Move, next_move};
 use crate::words;
 
@@ -25,45 +25,67 @@ enum Outcome {
 
 /// A tick that is due.
 pub(super) fn tick(mut draft: Draft<'_>) -> Decision {
+    if draft.status.failed_checks >= draft.case.plan.threshold {
+        // The threshold was lowered, or Flagger counted the last one: it rolls back a tick later.
+        return rollback::threshold(draft, None);
+    }
     let (tick, tested) = draft
         .case
         .release()
         .map_or((0, false), |release| (release.tick, release.tested));
-    let meets_traffic = strategy_has_begun(&draft);
-    if let Some(hook) = rollback_hook(&mut draft, tick) {
-        return rollback::by_hook(draft, &hook);
-    }
-    let outcome = match (meets_traffic, tested) {
+    let outcome = match (strategy_has_begun(&draft), tested) {
         (true, _) => judge(&mut draft, tick),
         (false, false) => hooks(&mut draft, HookKind::PreRollout, tick),
         // The canary was tested, and lost its traffic since: there is nothing to measure before the first step.
         (false, true) => Outcome::Passed,
     };
     match outcome {
-        Outcome::Open => draft.decide(),
+        Outcome::Open => unanswered(draft),
         Outcome::Failed(why) => {
+            draft.stop_waiting_for(ANSWER);
             note_start(&mut draft, tick);
             fail(draft, &why)
         }
-        Outcome::Passed => {
-            note_start(&mut draft, tick);
-            if !tested && !meets_traffic {
-                let passed = draft.case.plan.hooks_of(HookKind::PreRollout);
-                let notes: Vec<_> = passed
-                    .filter_map(|hook| words::hook_passed(hook.kind, &hook.name))
-                    .collect();
-                draft.tell_all(notes);
-            }
-            draft.release().tested = true;
-            advance(draft)
-        }
+        Outcome::Passed => advance(draft, tick),
     }
+}
+
+/// The end of what is said of a question that has no answer yet.
+const ANSWER: &str = " to answer";
+
+/// Something has not answered yet. An answer that takes longer than an interval is named, so that nobody has to guess what holds the release (P5);
+/// before the first step that costs no write of its own, and is said at once.
+fn unanswered(mut draft: Draft<'_>) -> Decision {
+    let (now, interval) = (draft.case.now, draft.case.plan.interval);
+    let asked = draft
+        .questions
+        .iter()
+        .find(|question| question.round.tick != gate::POLLED);
+    let whom = asked.map(|question| words::asked(draft.case.plan, &question.subject));
+    let step_at = draft.case.release().and_then(|release| release.step_at);
+    let named_at = due(step_at, interval * 2, now);
+    if now < named_at {
+        draft.wake_at(named_at);
+    } else if let Some(whom) = whom
+        && draft
+            .waiting()
+            .is_none_or(|waiting| waiting.for_.ends_with(ANSWER))
+    {
+        draft.wait_for(format!("{whom}{ANSWER}"));
+    }
+    draft.decide()
 }
 
 /// Whether the canary meets requests that can be judged: live, mirrored, or those of a load test behind its own Service.
 fn strategy_has_begun(draft: &Draft<'_>) -> bool {
     let mirrored = draft.case.release().is_some_and(|release| release.mirrored);
-    draft.status.canary_weight > 0 || draft.status.iterations > 0 || mirrored
+    let has_traffic = draft.status.canary_weight > 0 || mirrored;
+    match draft.case.plan.strategy {
+        Strategy::Canary { .. } => has_traffic,
+        Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => {
+            has_traffic || draft.status.iterations > 0
+        }
+    }
 }
 
 fn note_start(draft: &mut Draft<'_>, tick: u64) {
@@ -78,7 +100,7 @@ pub(super) fn fail(mut draft: Draft<'_>, why: &str) -> Decision {
     draft.status.failed_checks += 1;
     step(&mut draft);
     if draft.status.failed_checks >= draft.case.plan.threshold {
-        return rollback::threshold(draft, why);
+        return rollback::threshold(draft, Some(why));
     }
     draft.decide()
 }
@@ -105,8 +127,9 @@ fn judge(draft: &mut Draft<'_>, tick: u64) -> Outcome {
 
 fn hooks(draft: &mut Draft<'_>, kind: HookKind, tick: u64) -> Outcome {
     let plan = draft.case.plan;
+    let round = gate::round_of_tick(draft, tick);
     for hook in plan.hooks_of(kind) {
-        let question = hook_question(draft, kind, &hook.name, Phase::Progressing, tick);
+        let question = gate::question(hook, Phase::Progressing, &round);
         match draft.case.seen.answer(&question) {
             Some(Answer::Hook(Verdict::Passed)) => {}
             Some(Answer::Hook(Verdict::Refused(why))) => {
@@ -124,10 +147,9 @@ fn hooks(draft: &mut Draft<'_>, kind: HookKind, tick: u64) -> Outcome {
 fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
     let plan = draft.case.plan;
     for (index, check) in plan.metrics.iter().enumerate() {
-        let revision = released(draft);
         let question = Question {
             subject: Subject::Metric { index },
-            round: gate::round(draft, &revision, Some(tick)),
+            round: gate::round_of_tick(draft, tick),
         };
         match draft.case.seen.answer(&question) {
             Some(Answer::Metric(reading)) => match analysis::judge(plan, check, reading) {
@@ -143,108 +165,78 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
     Outcome::Passed
 }
 
-/// The first rollback hook that asks for a rollback. Its questions hold nothing up.
-fn rollback_hook(draft: &mut Draft<'_>, tick: u64) -> Option<String> {
-    let plan = draft.case.plan;
-    let phase = draft.status.phase;
-    for hook in plan.hooks_of(HookKind::Rollback) {
-        let question = hook_question(draft, HookKind::Rollback, &hook.name, phase, tick);
-        match draft.case.seen.answer(&question) {
-            Some(Answer::Hook(Verdict::Passed)) => return Some(hook.name.clone()),
-            Some(Answer::Hook(Verdict::Refused(_)) | Answer::Metric(_)) => {}
-            None => draft.questions.push(question),
+/// All checks passed: the next move, behind its gates.
+fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
+    let next = next_move(draft.case.plan, &draft.status);
+    let round = gate::round_of_tick(&draft, tick);
+    let mut passed = Vec::new();
+    for kind in gates_before(&draft, next) {
+        match gate::ask(&mut draft, *kind, Phase::Progressing, &round) {
+            Gate::Open(notes) => passed.extend(notes),
+            Gate::Asked => return unanswered(draft),
+            Gate::Closed(hook) => {
+                note_passed(&mut draft, tick, passed);
+                return closed(draft, hook);
+            }
         }
     }
-    None
-}
-
-fn hook_question(
-    draft: &Draft<'_>,
-    kind: HookKind,
-    name: &str,
-    phase: Phase,
-    tick: u64,
-) -> Question {
-    let revision = released(draft);
-    Question {
-        subject: Subject::Hook {
-            name: name.to_owned(),
-            kind,
-            phase,
-        },
-        round: gate::round(draft, &revision, Some(tick)),
-    }
-}
-
-fn released(draft: &Draft<'_>) -> String {
-    draft
-        .case
-        .release()
-        .map(|release| release.revision.clone())
-        .unwrap_or_default()
-}
-
-/// All checks passed: the next move, behind its gate.
-fn advance(mut draft: Draft<'_>) -> Decision {
+    note_passed(&mut draft, tick, passed);
     draft.stop_waiting();
-    let next = next_move(draft.case.plan, &draft.status);
+    draft.release().confirmed |= next.is_gated();
+    take(draft, next)
+}
+
+/// The gates that stand before a move, in order. A closed traffic gate holds a weighted release before its promotion as well, as in Flagger (Q11).
+fn gates_before(draft: &Draft<'_>, next: Move) -> &'static [HookKind] {
+    let weighted = matches!(draft.case.plan.strategy, Strategy::Canary { .. });
     let confirmed = draft
         .case
         .release()
         .is_some_and(|release| release.confirmed);
-    let gate = match next {
-        Move::CutOver | Move::Promote if !confirmed => HookKind::ConfirmPromotion,
-        Move::Weigh(_) | Move::Mirror => HookKind::ConfirmTrafficIncrease,
-        Move::CutOver | Move::Promote | Move::Iterate(_) => return take(draft, next),
-    };
-    let revision = released(&draft);
-    match gate::ask(&mut draft, gate, Phase::Progressing, &revision) {
-        Gate::Open => {
-            draft.release().confirmed |= next.is_gated();
-            take(draft, next)
+    match next {
+        Move::Weigh(_) | Move::Mirror => &[HookKind::ConfirmTrafficIncrease],
+        Move::Iterate(_) => &[],
+        Move::CutOver | Move::Promote if confirmed => &[],
+        Move::CutOver | Move::Promote
+            if weighted && draft.status.phase != Phase::WaitingPromotion =>
+        {
+            &[HookKind::ConfirmTrafficIncrease, HookKind::ConfirmPromotion]
         }
-        // Nothing else of this decision is kept: it is made again with the answer.
-        Gate::Asked => undecided(draft),
-        Gate::Closed(hook) => {
-            let (name, muted) = (hook.name.clone(), hook.mute_alert);
-            closed(draft, gate, &name, muted)
-        }
+        Move::CutOver | Move::Promote => &[HookKind::ConfirmPromotion],
     }
 }
 
-fn undecided(draft: Draft<'_>) -> Decision {
-    let mut again = Draft::new(draft.case, draft.stored());
-    again.questions = draft.questions;
-    again.wake = draft.wake;
-    again.decide()
+/// Notes what has passed before a move: the start, the tests before any traffic, the gates.
+fn note_passed(draft: &mut Draft<'_>, tick: u64, gates: Vec<Note>) {
+    note_start(draft, tick);
+    let tested = draft.case.release().is_some_and(|release| release.tested);
+    if !tested && !strategy_has_begun(draft) {
+        let hooks = draft.case.plan.hooks_of(HookKind::PreRollout);
+        let notes: Vec<Note> = hooks
+            .filter_map(|hook| words::hook_passed(hook.kind, &hook.name))
+            .collect();
+        draft.tell_all(notes);
+    }
+    draft.release().tested = true;
+    draft.tell_all(gates);
 }
 
-/// A gate is closed: told once, and the checks go on at their pace.
-fn closed(mut draft: Draft<'_>, gate: HookKind, name: &str, muted: bool) -> Decision {
-    let what = match gate {
-        HookKind::ConfirmPromotion => format!("confirm-promotion hook {name}"),
-        HookKind::ConfirmTrafficIncrease
-        | HookKind::ConfirmRollout
-        | HookKind::PreRollout
-        | HookKind::Rollout
-        | HookKind::PostRollout
-        | HookKind::Event
-        | HookKind::Rollback => format!("confirm-traffic-increase hook {name}"),
-    };
-    let already = draft
-        .case
-        .slipway()
-        .waiting
-        .is_some_and(|waiting| waiting.for_ == what);
-    if already {
-        draft.slipway().waiting = draft.case.slipway().waiting;
-    } else {
-        draft.tell(words::gate_closed(draft.case.plan, gate, name, muted));
-        draft.wait_for(what);
-    }
-    if gate == HookKind::ConfirmPromotion {
+/// A gate is closed: told once, when the wait begins, and the checks go on at their pace.
+fn closed(mut draft: Draft<'_>, hook: &Hook) -> Decision {
+    let (plan, kind, name) = (draft.case.plan, hook.kind, &hook.name);
+    let before = draft.case.slipway().waiting;
+    let what = format!("{} hook {name}", kind.as_str());
+    let was_told = if kind == HookKind::ConfirmPromotion {
+        let waited = draft.status.phase == Phase::WaitingPromotion;
         draft.status.phase = Phase::WaitingPromotion;
+        waited
+    } else {
+        before.is_some_and(|waiting| waiting.for_ == what)
+    };
+    if !was_told {
+        draft.tell(words::gate_closed(plan, kind, name, hook.mute_alert));
     }
+    draft.wait_for(what);
     step(&mut draft);
     draft.decide()
 }
@@ -271,7 +263,7 @@ fn take(mut draft: Draft<'_>, next: Move) -> Decision {
         }
         Move::Iterate(iteration) => {
             draft.status.iterations = iteration;
-            draft.release().mirrored = mirrors;
+            draft.release().mirrored = mirrors && draft.status.canary_weight == 0;
             draft.tell(words::iteration_advanced(plan, iteration, total));
         }
         Move::CutOver => {

@@ -100,6 +100,7 @@ pub(crate) struct Draft<'a> {
     before: Vec<Effect>,
     after: Vec<Effect>,
     keeps: bool,
+    leaving: Option<i64>,
     hindrance: Option<Hindrance>,
     stored: &'a CanaryStatus,
 }
@@ -119,12 +120,8 @@ impl<'a> Draft<'a> {
             before: Vec::new(),
             after: Vec::new(),
             keeps: true,
+            leaving: None,
         }
-    }
-
-    /// The status as the API server has it.
-    pub(crate) fn stored(&self) -> &'a CanaryStatus {
-        self.stored
     }
 
     /// Takes the draft out of a borrow, leaving a fresh one of the same case.
@@ -217,16 +214,20 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The sides that were awaited are ready.
-    pub(crate) fn stop_waiting_for_readiness(&mut self) {
-        let waiting = self
-            .status
-            .slipway
-            .as_ref()
-            .and_then(|slipway| slipway.waiting.as_ref());
-        if waiting.is_some_and(|waiting| waiting.for_.ends_with(" to become ready")) {
+    /// What was awaited in these words, by their end, has come.
+    pub(crate) fn stop_waiting_for(&mut self, end: &str) {
+        if self
+            .waiting()
+            .is_some_and(|waiting| waiting.for_.ends_with(end))
+        {
             self.stop_waiting();
         }
+    }
+
+    /// What is awaited.
+    pub(crate) fn waiting(&self) -> Option<&Waiting> {
+        let slipway = self.status.slipway.as_ref();
+        slipway.and_then(|slipway| slipway.waiting.as_ref())
     }
 
     /// Starts or reads the clock of the progress deadline; whether it has run out.
@@ -250,35 +251,79 @@ impl<'a> Draft<'a> {
 
     /// The routes that the next status asks for.
     pub(crate) fn asked_routes(&self) -> Option<Routes> {
-        let slipway = self.status.slipway.as_ref();
-        let pinned = slipway.and_then(|slipway| slipway.pinned_to);
-        match (self.status.phase, pinned) {
-            (Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated, _) => {
-                None
-            }
-            (_, Some(Side::Canary)) => Some(Routes::to_canary(Weight::FULL)),
-            (Phase::Progressing | Phase::WaitingPromotion, None) => {
-                Some(asked_routes(self.case.plan, &self.status))
-            }
-            (Phase::Promoting, None) => Some(Routes::to_canary(Weight::clamped(
-                self.status.canary_weight,
-            ))),
-            (_, Some(Side::Primary) | None) => Some(Routes::PRIMARY),
-        }
+        asked(self.case.plan, &self.status)
     }
 
-    /// The routes that are safe now: never to a side without a ready pod while the other has one (P2).
+    /// The routes that are safe now: never to a side without a ready pod while the other has one (P2), and never to a revision that nobody judged
+    /// while the primary can answer (FC-002, FC-015).
     pub(crate) fn safe_routes(&self) -> Option<Routes> {
         let asked = self.asked_routes()?;
         let (primary, canary) = (
             self.case.is_alive(Side::Primary),
             self.case.is_alive(Side::Canary),
         );
+        let judged = self.case.holds_released_revision();
         Some(match (primary, canary) {
             (true, false) => Routes::PRIMARY,
+            (true, true) if !judged => Routes::PRIMARY,
             (false, true) => Routes::to_canary(Weight::FULL),
             (true, true) | (false, false) => asked,
         })
+    }
+
+    /// Makes Services and routes agree before the status is written: what it then says was done.
+    pub(crate) fn route_before(&mut self, routes: Routes) {
+        self.before(Effect::Services {
+            apex: Some(apex_side(self.case.plan, routes)),
+        });
+        self.before(Effect::Route(routes));
+    }
+
+    /// Notes that traffic leaves the target with this decision. The route is written after the status, so that it may still lead there when the
+    /// next decision is made: the weight that it had is noted until then ([`Draft::see_traffic_off`]).
+    pub(crate) fn leave_target(&mut self) {
+        let now = self.case.now;
+        let slipway = self.case.status.slipway.as_ref();
+        let had = slipway
+            .and_then(|slipway| slipway.routed_weight)
+            .or_else(|| Some(asked(self.case.plan, self.case.status)?.canary.percent()));
+        self.leaving = had.filter(|weight| *weight > 0);
+        self.slipway().traffic_left_at = Some(now);
+        self.wake_at(if self.leaving.is_some() {
+            now
+        } else {
+            now + self.case.plan.settle
+        });
+    }
+
+    /// A route that may still lead to the target although traffic has left it (a crash before it was written, a primary that was dead meanwhile)
+    /// is written before the status, and the settle time starts then.
+    pub(crate) fn see_traffic_off(&mut self) {
+        let slipway = self.case.slipway();
+        let may_lead_there = slipway.routed_weight.is_some_and(|weight| weight > 0);
+        let routes = self.safe_routes().unwrap_or_default();
+        if slipway.traffic_left_at.is_some() && may_lead_there && routes.canary.is_zero() {
+            self.route_before(routes);
+            let now = self.case.now;
+            self.slipway().traffic_left_at = Some(now);
+        }
+    }
+
+    /// Whether traffic has been off the target for the settle time.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        let now = self.case.now;
+        if self
+            .safe_routes()
+            .is_some_and(|routes| !routes.canary.is_zero())
+        {
+            return false;
+        }
+        let left_at = self.slipway().traffic_left_at;
+        let settled = due(left_at, self.case.plan.settle, now);
+        if now < settled {
+            self.wake_at(settled);
+        }
+        now >= settled
     }
 
     /// The decision: effects before, the status where it changed, Services and routes, effects after, and what is told.
@@ -320,8 +365,11 @@ impl<'a> Draft<'a> {
     }
 
     fn note_routed_weight(&mut self, routes: Option<Routes>) {
-        let differs = routes.filter(|routes| self.asked_routes() != Some(*routes));
-        let reached = differs.map(|routes| routes.canary.percent());
+        // Where nothing is touched, the routes stay as they were noted.
+        let Some(routes) = routes else { return };
+        let differs = self.asked_routes() != Some(routes);
+        let reached = differs.then(|| routes.canary.percent());
+        let reached = reached.or(self.leaving);
         if self
             .status
             .slipway
@@ -351,6 +399,21 @@ impl<'a> Draft<'a> {
             notes,
         });
         true
+    }
+}
+
+/// The routes that a status asks for; none where they are not the release's to say.
+fn asked(plan: &Plan, status: &CanaryStatus) -> Option<Routes> {
+    let slipway = status.slipway.as_ref();
+    let pinned = slipway.and_then(|slipway| slipway.pinned_to);
+    match (status.phase, pinned) {
+        (Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated, _) => None,
+        (_, Some(Side::Canary)) => Some(Routes::to_canary(Weight::FULL)),
+        (Phase::Progressing | Phase::WaitingPromotion, None) => Some(asked_routes(plan, status)),
+        (Phase::Promoting, None) if plan.provider.has_mesh() => {
+            Some(Routes::to_canary(Weight::clamped(status.canary_weight)))
+        }
+        (_, Some(Side::Primary) | None) => Some(Routes::PRIMARY),
     }
 }
 

@@ -1,25 +1,24 @@
 //! Traffic is back on the promoted primary; the target is scaled down one settle time later.
 
-use slipway_api::{Phase, Side};
+use slipway_api::{Note, Phase, Side};
 
-use super::draft::{Draft, due};
+use super::draft::Draft;
 use super::{hooks, promote};
 use crate::decision::{Decision, Effect, Outcome};
 use crate::readiness::Readiness;
 use crate::weight::Routes;
 use crate::words;
 
-/// Routes all traffic to the primary, which is ready.
-pub(super) fn begin(mut draft: Draft<'_>) -> Decision {
+/// Routes all traffic to the primary, which is ready: first the route, then the status, so that the settle time counts from a route that stands.
+pub(super) fn begin(mut draft: Draft<'_>, told: Option<Note>) -> Decision {
     let now = draft.case.now;
+    draft.route_before(Routes::PRIMARY);
     draft.status.phase = Phase::Finalising;
     (draft.status.canary_weight, draft.status.iterations) = (0, 0);
     let slipway = draft.slipway();
     slipway.pinned_to = None;
     slipway.traffic_left_at = Some(now);
-    if draft.case.plan.provider.has_mesh() {
-        draft.tell(words::routing_to_primary());
-    }
+    draft.tell_all(told);
     draft.wait_for("traffic to settle on the primary");
     draft.wake_at(now + draft.case.plan.settle);
     draft.decide()
@@ -38,10 +37,7 @@ pub(super) fn finalise(mut draft: Draft<'_>) -> Decision {
             return draft.decide();
         }
     }
-    let left_at = draft.case.slipway().traffic_left_at;
-    let settled = due(left_at, case.plan.settle, case.now);
-    if case.now < settled {
-        draft.wake_at(settled);
+    if !draft.is_settled() {
         return draft.decide();
     }
     succeed(draft)
@@ -49,10 +45,7 @@ pub(super) fn finalise(mut draft: Draft<'_>) -> Decision {
 
 fn succeed(mut draft: Draft<'_>) -> Decision {
     let release = draft.case.release().cloned().unwrap_or_default();
-    draft.before(Effect::Services {
-        apex: Some(Side::Primary),
-    });
-    draft.before(Effect::Route(Routes::PRIMARY));
+    draft.route_before(Routes::PRIMARY);
     // A newer revision is at the target already: it is released next, and would only have to come up again.
     if draft.case.holds_released_revision() {
         draft.before(Effect::PauseScaler);

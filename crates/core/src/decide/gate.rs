@@ -1,101 +1,155 @@
-//! Gates: hooks that must say yes, asked again every interval until they do. Asking never writes.
+//! Gates: hooks that must say yes. Asking never writes.
 
-use slipway_api::Phase;
+use chrono::{DateTime, Utc};
+use slipway_api::{Note, Phase};
 
 use super::draft::Draft;
 use crate::decision::{Question, Round, Subject};
-use crate::observation::{Answer, Answered, Verdict};
+use crate::observation::{Answer, Verdict};
 use crate::plan::{Hook, HookKind};
 use crate::words;
 
 /// What the gates of one kind say.
 #[derive(Debug)]
 pub(super) enum Gate<'a> {
-    /// All of them said yes, or there is none.
-    Open,
+    /// All of them said yes, or there is none; what is told of it.
+    Open(Vec<Note>),
     /// One has not answered yet.
     Asked,
     /// This one said no; it will be asked again.
     Closed(&'a Hook),
 }
 
+/// How an answer came to stand.
+struct Heard {
+    yes: bool,
+    at: DateTime<Utc>,
+}
+
 /// Asks the gates of one kind, in order: the first no stops.
+///
+/// In a round with a tick an answer holds for that tick. In a round without one it holds for an interval, a yes as well as a no: gates are polled,
+/// and the yes of one is worth nothing when the yes of the next comes a day later.
 pub(super) fn ask<'a>(
     draft: &mut Draft<'a>,
     kind: HookKind,
     phase: Phase,
-    revision: &str,
+    round: &Round,
 ) -> Gate<'a> {
     let plan = draft.case.plan;
     let mut passed = Vec::new();
     for hook in plan.hooks_of(kind) {
-        let question = Question {
-            subject: Subject::Hook {
-                name: hook.name.clone(),
-                kind,
-                phase: told_phase(kind, phase),
-            },
-            round: round(draft, revision, None),
+        let question = question(hook, phase, round);
+        let Some(heard) = heard(draft, &question) else {
+            draft.questions.push(question);
+            return Gate::Asked;
         };
-        match answer_of_round(draft, &question) {
-            None => {
-                draft.questions.push(question);
-                return Gate::Asked;
-            }
-            Some((Verdict::Passed, _)) => passed.extend(words::hook_passed(kind, &hook.name)),
-            Some((Verdict::Refused(_), answered)) => {
-                let again = answered.at + plan.interval;
-                if draft.case.now >= again {
-                    let round = Round {
-                        after: Some(answered.at),
-                        ..question.round
-                    };
-                    draft.questions.push(Question { round, ..question });
-                } else {
-                    draft.wake_at(again);
-                }
-                return Gate::Closed(hook);
+        let is_asked_again = round.tick == POLLED && poll(draft, question, &heard);
+        match (heard.yes, is_asked_again) {
+            (true, false) => passed.extend(words::hook_passed(kind, &hook.name)),
+            (true, true) => return Gate::Asked,
+            (false, _) => return Gate::Closed(hook),
+        }
+    }
+    Gate::Open(passed)
+}
+
+/// The first hook of a kind that says yes. They are polled every interval, and nothing waits for them: a yes counts however late it comes (FC-041).
+pub(super) fn any<'a>(
+    draft: &mut Draft<'a>,
+    kind: HookKind,
+    phase: Phase,
+    round: &Round,
+) -> Option<&'a Hook> {
+    for hook in draft.case.plan.hooks_of(kind) {
+        let question = question(hook, phase, round);
+        match heard(draft, &question) {
+            None => draft.questions.push(question),
+            Some(heard) if heard.yes => return Some(hook),
+            Some(heard) => {
+                poll(draft, question, &heard);
             }
         }
     }
-    draft.tell_all(passed);
-    Gate::Open
+    None
 }
 
+/// The tick of a round that is of no tick: its questions are polled.
+pub(super) const POLLED: u64 = 0;
+
 /// The round of a question about this release: answers of another release, revision or tick are void.
-pub(super) fn round(draft: &Draft<'_>, revision: &str, tick: Option<u64>) -> Round {
+pub(super) fn round_of_tick(draft: &Draft<'_>, tick: u64) -> Round {
+    let release = draft.case.release();
+    Round {
+        // Ticks count from 0, which stands for none here.
+        tick: tick + 1,
+        ..round(
+            draft,
+            release.map_or("", |release| release.revision.as_str()),
+        )
+    }
+}
+
+/// The round of a question that is polled, about a revision.
+pub(super) fn round(draft: &Draft<'_>, revision: &str) -> Round {
     let epoch = draft.case.release().and_then(|release| release.started_at);
     Round {
         revision: revision.to_owned(),
         epoch,
-        tick: tick.unwrap_or(0),
+        tick: POLLED,
         after: None,
     }
 }
 
-/// The newest answer of a gate in this round, whichever asking it answers.
-fn answer_of_round<'s>(
-    draft: &'s Draft<'_>,
-    question: &Question,
-) -> Option<(&'s Verdict, &'s Answered)> {
-    let answered = draft.case.seen.answers.iter().find(|answered| {
-        let (asked, wanted) = (&answered.question, question);
-        same_hook(&asked.subject, &wanted.subject)
-            && Round {
-                after: None,
-                ..asked.round.clone()
-            } == Round {
-                after: None,
-                ..wanted.round.clone()
-            }
-    })?;
-    match &answered.answer {
-        Answer::Hook(verdict) => Some((verdict, answered)),
+/// The question to one hook in a round.
+pub(super) fn question(hook: &Hook, phase: Phase, round: &Round) -> Question {
+    Question {
+        subject: Subject::Hook {
+            name: hook.name.clone(),
+            kind: hook.kind,
+            phase: told_phase(hook.kind, phase),
+        },
+        round: round.clone(),
+    }
+}
+
+/// Asks again when the answer is an interval old, or looks again when it will be; whether it asked.
+fn poll(draft: &mut Draft<'_>, question: Question, heard: &Heard) -> bool {
+    let again = heard.at + draft.case.plan.interval;
+    if draft.case.now < again {
+        draft.wake_at(again);
+        return false;
+    }
+    let round = Round {
+        after: Some(heard.at),
+        ..question.round
+    };
+    draft.questions.push(Question { round, ..question });
+    true
+}
+
+/// The newest answer of a hook in a round, whichever asking it answers: it keeps its answer when the phase moves to Waiting between two askings.
+fn heard(draft: &Draft<'_>, question: &Question) -> Option<Heard> {
+    let same_round = |round: &Round| {
+        Round {
+            after: None,
+            ..round.clone()
+        } == question.round
+    };
+    let of_round = draft.case.seen.answers.iter().filter(|answered| {
+        same_hook(&answered.question.subject, &question.subject)
+            && same_round(&answered.question.round)
+    });
+    let newest = of_round.max_by_key(|answered| answered.at)?;
+    match &newest.answer {
+        Answer::Hook(verdict) => Some(Heard {
+            yes: *verdict == Verdict::Passed,
+            at: newest.at,
+        }),
         Answer::Metric(_) => None,
     }
 }
 
-/// A gate keeps its answer when the phase moves to Waiting between two askings.
 fn same_hook(left: &Subject, right: &Subject) -> bool {
     match (left, right) {
         (
@@ -106,9 +160,7 @@ fn same_hook(left: &Subject, right: &Subject) -> bool {
                 ..
             },
         ) => name == other_name && kind == other_kind,
-        (Subject::Metric { index }, Subject::Metric { index: other }) => index == other,
-        (Subject::Hook { .. }, Subject::Metric { .. })
-        | (Subject::Metric { .. }, Subject::Hook { .. }) => false,
+        (Subject::Metric { .. }, _) | (_, Subject::Metric { .. }) => false,
     }
 }
 

@@ -6,12 +6,14 @@ use slipway_api::{Phase, Side};
 use super::draft::{Draft, due};
 use crate::decision::{Decision, Effect};
 use crate::readiness::Readiness;
-use crate::weight::Routes;
+use crate::weight::{Routes, Weight};
 use crate::words;
 
 /// One step of the bootstrap.
 pub(super) fn initialise(mut draft: Draft<'_>) -> Decision {
     draft.status.phase = Phase::Initializing;
+    let readiness = draft.case.readiness(Side::Primary);
+    let settled = hand_over(&mut draft, readiness.is_ready());
     let Some(revision) = draft.case.target_revision() else {
         let kind = draft.case.plan.target.kind.as_str();
         draft.wait_for(format!(
@@ -31,10 +33,65 @@ pub(super) fn initialise(mut draft: Draft<'_>) -> Decision {
     }
     draft.after(Effect::Services { apex: None });
     draft.after(Effect::CreatePrimaryScaler);
-    match draft.case.readiness(Side::Primary) {
-        Readiness::Ready => hand_over(draft, &revision),
+    match readiness {
+        Readiness::Ready if settled => finish(draft, &revision),
+        Readiness::Ready => {
+            draft.stop_deadline();
+            draft.wait_for("traffic to settle on the primary");
+            draft.decide()
+        }
         Readiness::Waiting(why) | Readiness::Stuck(why) => await_primary(draft, &why),
     }
+}
+
+/// Gives the traffic to the primary once it is ready; whether it has settled there.
+///
+/// Until then traffic follows the side that can answer when the other cannot (P2): to the primary when the target dies before the primary is quite
+/// ready, and back to the target when a primary dies that has been given the traffic.
+fn hand_over(draft: &mut Draft<'_>, primary_is_ready: bool) -> bool {
+    let alive = (
+        draft.case.is_alive(Side::Primary),
+        draft.case.is_alive(Side::Canary),
+    );
+    let was_given = draft.slipway().traffic_left_at.is_some();
+    match alive {
+        (true, false) => give_to_primary(draft),
+        (true, true) if primary_is_ready => give_to_primary(draft),
+        (false, true) if was_given => {
+            draft.slipway().routed_weight = Some(100);
+            draft.after(Effect::Services {
+                apex: Some(Side::Canary),
+            });
+            draft.after(Effect::Route(Routes::to_canary(Weight::FULL)));
+            false
+        }
+        _ => false,
+    }
+}
+
+/// It is noted first that the primary is given the traffic, then the route is written, and once it stands the settle time counts.
+fn give_to_primary(draft: &mut Draft<'_>) -> bool {
+    let (now, settle) = (draft.case.now, draft.case.plan.settle);
+    let slipway = draft.slipway();
+    if slipway.traffic_left_at.is_none() {
+        slipway.traffic_left_at = Some(now);
+        slipway.routed_weight = Some(100);
+        draft.after(Effect::Services {
+            apex: Some(Side::Primary),
+        });
+        draft.after(Effect::Route(Routes::PRIMARY));
+        draft.wake_at(now);
+        return false;
+    }
+    if slipway.routed_weight.take().is_some() {
+        slipway.traffic_left_at = Some(now);
+    }
+    let settled = due(slipway.traffic_left_at, settle, now);
+    draft.route_before(Routes::PRIMARY);
+    if now < settled {
+        draft.wake_at(settled);
+    }
+    now >= settled
 }
 
 /// The target serves on while the primary does not come; after the deadline it is said aloud, once.
@@ -51,29 +108,8 @@ fn await_primary(mut draft: Draft<'_>, why: &str) -> Decision {
     draft.decide()
 }
 
-fn hand_over(mut draft: Draft<'_>, revision: &str) -> Decision {
-    let now = draft.case.now;
-    draft.stop_deadline();
-    let left_at = *draft.slipway().traffic_left_at.get_or_insert(now);
-    let settled = due(Some(left_at), draft.case.plan.settle, now);
-    if now < settled {
-        draft.wait_for("traffic to settle on the primary");
-        draft.after(Effect::Services {
-            apex: Some(Side::Primary),
-        });
-        draft.after(Effect::Route(Routes::PRIMARY));
-        draft.wake_at(settled);
-        return draft.decide();
-    }
-    finish(draft, revision)
-}
-
 fn finish(mut draft: Draft<'_>, revision: &str) -> Decision {
     let served = served_revision(&draft, revision);
-    draft.before(Effect::Services {
-        apex: Some(Side::Primary),
-    });
-    draft.before(Effect::Route(Routes::PRIMARY));
     draft.before(Effect::PauseScaler);
     if served == revision {
         draft.before(Effect::ScaleDownTarget);

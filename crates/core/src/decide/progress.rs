@@ -4,10 +4,12 @@ use slipway_api::Side;
 
 use super::check;
 use super::draft::{Draft, due};
+use super::gate;
 use super::promote;
 use super::rollback;
 use super::start;
 use crate::decision::Decision;
+use crate::plan::HookKind;
 use crate::readiness::Readiness;
 use crate::words;
 
@@ -36,10 +38,13 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
         return decision.unwrap_or_else(|why| rollback::deadline(draft, &why));
     }
     draft.stop_deadline();
-    draft.stop_waiting_for_readiness();
+    draft.stop_waiting_for(" to become ready");
     if case.plan.skip_analysis {
         draft.release().skipped = true;
         return promote::begin(draft);
+    }
+    if let Some(hook) = asked_to_roll_back(&mut draft) {
+        return rollback::by_hook(draft, &hook);
     }
     let step_at = case.release().and_then(|release| release.step_at);
     let at = due(step_at, case.plan.interval, case.now);
@@ -48,6 +53,15 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
         return draft.decide();
     }
     check::tick(draft)
+}
+
+/// The rollback hook that asks for a rollback, if one does.
+fn asked_to_roll_back(draft: &mut Draft<'_>) -> Option<String> {
+    let release = draft.case.release();
+    let revision = release.map_or("", |release| release.revision.as_str());
+    let (round, phase) = (gate::round(draft, revision), draft.status.phase);
+    let hook = gate::any(draft, HookKind::Rollback, phase, &round);
+    hook.map(|hook| hook.name.clone())
 }
 
 /// The target changed under a running release: a revision that is back at the promoted one cancels it (FC-017), any other starts it over.

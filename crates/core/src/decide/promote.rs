@@ -5,8 +5,11 @@ use slipway_api::{Phase, Side};
 use super::draft::{Draft, due};
 use super::finalise;
 use super::progress;
+use super::rollback;
+use super::start;
 use crate::decision::{Decision, Effect, Outcome};
 use crate::readiness::Readiness;
+use crate::weight::{Routes, Weight};
 use crate::words;
 
 /// The analysis has passed, or is skipped: the promotion is remembered, then done.
@@ -29,14 +32,19 @@ pub(super) fn begin(mut draft: Draft<'_>) -> Decision {
     if is_emptied(&draft) {
         // Recreate leaves the primary without pods for a while: all traffic goes to the judged canary first (P7).
         draft.slipway().pinned_to = Some(Side::Canary);
-        draft.wait_for("traffic to leave the primary, which its strategy empties");
-        draft.wake_at(now + draft.case.plan.settle);
+        // The time counts from when the route stands, which the next decision sees to.
+        draft.release().promoting_since = None;
+        draft.wait_for(EMPTIED);
+        draft.wake_at(now);
     } else {
         draft.wait_for(primary_readiness(&draft));
         draft.after(Effect::Promote { revision });
     }
     draft.decide()
 }
+
+/// What a promotion waits for while traffic leaves a primary that will be emptied.
+const EMPTIED: &str = "traffic to leave the primary, which its strategy empties";
 
 /// One look at a promotion under way.
 pub(super) fn promoting(mut draft: Draft<'_>) -> Decision {
@@ -52,10 +60,6 @@ pub(super) fn promoting(mut draft: Draft<'_>) -> Decision {
         .and_then(|primary| primary.given_revision.clone());
     if given.as_deref() != Some(released.as_str()) {
         return hand_to_primary(draft, released);
-    }
-    // A newer revision rolls at the target while it may hold traffic: the primary holds old and judged pods, so it takes the traffic (FC-015).
-    if !case.holds_released_revision() && case.is_alive(Side::Primary) {
-        draft.slipway().pinned_to = Some(Side::Primary);
     }
     match case.readiness(Side::Primary) {
         Readiness::Ready => shift(draft),
@@ -78,9 +82,37 @@ fn hand_to_primary(mut draft: Draft<'_>, revision: String) -> Decision {
     {
         return progress::supersede(draft, newer);
     }
-    let since = case.release().and_then(|release| release.promoting_since);
-    let emptied_at = due(since, case.plan.settle, case.now);
-    if is_emptied(&draft) && case.now < emptied_at {
+    if is_emptied(&draft) {
+        return empty_primary(draft, revision);
+    }
+    draft.wait_for(primary_readiness(&draft));
+    draft.after(Effect::Promote { revision });
+    draft.decide()
+}
+
+/// Hands over to a primary that is emptied by it: only while the canary answers for both, and one settle time after all traffic went there.
+fn empty_primary(mut draft: Draft<'_>, revision: String) -> Decision {
+    let (now, settle) = (draft.case.now, draft.case.plan.settle);
+    if !draft.case.is_alive(Side::Canary) {
+        draft.wait_for(start::canary_readiness(&draft));
+        if draft.deadline_is_over() {
+            let why = words::not_ready_canary(draft.case.plan, "it has no ready pod");
+            return rollback::deadline(draft, &why);
+        }
+        return draft.decide();
+    }
+    draft.stop_deadline();
+    let before = draft.case.slipway();
+    let stands = before.pinned_to == Some(Side::Canary) && before.routed_weight.is_none();
+    let since = draft.release().promoting_since.filter(|_| stands);
+    if since.is_none() {
+        draft.slipway().pinned_to = Some(Side::Canary);
+        draft.route_before(Routes::to_canary(Weight::FULL));
+        draft.release().promoting_since = Some(now);
+    }
+    let emptied_at = since.unwrap_or(now) + settle;
+    if since.is_none() || now < emptied_at {
+        draft.wait_for(EMPTIED);
         draft.wake_at(emptied_at);
         return draft.decide();
     }
@@ -94,14 +126,14 @@ fn shift(mut draft: Draft<'_>) -> Decision {
     let case = draft.case;
     draft.stop_deadline();
     let weight = draft
-        .asked_routes()
+        .safe_routes()
         .map_or(0, |routes| routes.canary.percent());
     let Some(step) = case
         .plan
         .promotion_step
         .filter(|_| case.plan.provider.has_mesh() && weight > 0)
     else {
-        return finalise::begin(draft);
+        return finalise::begin(draft, (weight > 0).then(words::routing_to_primary));
     };
     let step_at = case.release().and_then(|release| release.step_at);
     let at = due(step_at, case.plan.interval, case.now);
@@ -110,26 +142,30 @@ fn shift(mut draft: Draft<'_>) -> Decision {
         return draft.decide();
     }
     let left = (weight - step.percent()).max(0);
+    let told = words::primary_weight_advanced(case.plan, 100 - left);
     if left == 0 {
-        return finalise::begin(draft);
+        return finalise::begin(draft, Some(told));
     }
     draft.slipway().pinned_to = None;
     draft.status.canary_weight = left;
     draft.release().step_at = Some(case.now);
     draft.wake_at(case.now + case.plan.interval);
-    draft.tell(words::primary_weight_advanced(case.plan, 100 - left));
+    draft.tell(told);
     draft.decide()
 }
 
 /// The primary did not become ready with the judged revision: traffic stays with, or moves to, the canary, which is kept up (FC-001).
+///
+/// What the primary serves is not known from here on: even the revision that it served before has to be released to it.
 pub(super) fn fail(mut draft: Draft<'_>, why: &str) -> Decision {
-    let alive = draft.case.is_alive(Side::Canary);
+    let rescues = draft.case.is_alive(Side::Canary) && draft.case.holds_released_revision();
     draft.status.phase = Phase::Failed;
     (draft.status.failed_checks, draft.status.iterations) = (0, 0);
-    draft.status.canary_weight = if alive { 100 } else { 0 };
+    draft.status.canary_weight = if rescues { 100 } else { 0 };
     let text = words::not_ready_primary(draft.case.plan, why);
     let slipway = draft.slipway();
-    slipway.pinned_to = alive.then_some(Side::Canary);
+    slipway.pinned_to = rescues.then_some(Side::Canary);
+    slipway.promoted_revision = None;
     slipway.traffic_left_at = None;
     slipway.reason = Some(format!("Promotion failed: {text}."));
     draft.stop_deadline();
@@ -140,13 +176,12 @@ pub(super) fn fail(mut draft: Draft<'_>, why: &str) -> Decision {
     draft.decide()
 }
 
+/// Whether the primary is without pods for a while when it takes over: it takes the strategy of the target over as well. A primary that Flagger
+/// has handed everything to already is not emptied again.
 fn is_emptied(draft: &Draft<'_>) -> bool {
-    draft
-        .case
-        .seen
-        .primary
-        .as_ref()
-        .is_some_and(|primary| primary.recreates)
+    let seen = draft.case.seen;
+    let recreates = seen.target.as_ref().is_some_and(|target| target.recreates);
+    recreates && seen.same_revision != Some(true)
 }
 
 fn primary_readiness(draft: &Draft<'_>) -> String {

@@ -2,20 +2,19 @@
 
 use slipway_api::Side;
 
-use super::draft::{Draft, due};
+use super::draft::Draft;
 use super::initialise::flagger_hash;
 use super::start;
 use crate::decision::{Decision, Effect};
+use crate::weight::Routes;
 
 /// A release at rest, or one that has something left to scale down, or a new one.
 pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
     let slipway = draft.case.slipway();
-    let pinned = slipway.pinned_to == Some(Side::Canary);
     if let Some(revision) = draft.case.target_revision()
         && slipway.acted_revision.as_deref() != Some(revision.as_str())
     {
-        // After a failed promotion the primary is broken: there even the revision that it served before has to be released to it.
-        if slipway.promoted_revision.as_deref() != Some(revision.as_str()) || pinned {
+        if slipway.promoted_revision.as_deref() != Some(revision.as_str()) {
             return start::gated(draft, revision);
         }
         // The user took a failed revision back: what is at the target is what the primary serves.
@@ -26,38 +25,26 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
             .clone_from(&draft.case.seen.configs.flagger);
         draft.slipway().acted_revision = Some(revision);
     }
-    if !pinned {
+    let left = slipway.traffic_left_at.is_some() && slipway.pinned_to != Some(Side::Canary);
+    if left && !draft.case.is_alive(Side::Primary) {
+        draft.wait_for(format!(
+            "{} to have a ready pod before the canary is scaled down",
+            draft.case.plan.names.primary
+        ));
+        return draft.decide();
+    }
+    draft.stop_waiting();
+    if left && draft.is_settled() {
         scale_down(&mut draft);
     }
     draft.decide()
 }
 
-/// Scales the target down one settle time after its traffic left it, and only while the primary can answer (P4, FC-010).
+/// Scales the target down: its traffic left it one settle time ago, and the primary can answer (P4, FC-010).
 fn scale_down(draft: &mut Draft<'_>) {
-    let Some(left_at) = draft.case.slipway().traffic_left_at else {
-        return;
-    };
-    let (now, settled) = (
-        draft.case.now,
-        due(Some(left_at), draft.case.plan.settle, draft.case.now),
-    );
-    if now < settled {
-        draft.wake_at(settled);
-        return;
-    }
-    if !draft.case.is_alive(Side::Primary) {
-        draft.wait_for(format!(
-            "{} to have a ready pod before the canary is scaled down",
-            draft.case.plan.names.primary
-        ));
-        return;
-    }
-    if let Some(routes) = draft.safe_routes() {
-        draft.before(Effect::Route(routes));
-    }
+    draft.route_before(Routes::PRIMARY);
     draft.before(Effect::PauseScaler);
     draft.before(Effect::ScaleDownTarget);
-    draft.stop_waiting();
     draft.slipway().traffic_left_at = None;
 }
 

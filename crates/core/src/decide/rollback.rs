@@ -10,12 +10,13 @@ use super::initialise::flagger_hash;
 use crate::decision::{Decision, Effect, Outcome};
 use crate::words;
 
-/// Too many checks failed; `why` is the last of them.
-pub(super) fn threshold(mut draft: Draft<'_>, why: &str) -> Decision {
+/// Too many checks failed; `last` says why the last of them did, where it is known.
+pub(super) fn threshold(mut draft: Draft<'_>, last: Option<&str>) -> Decision {
     let failed = draft.status.failed_checks;
     draft.tell(words::threshold_reached(draft.case.plan, failed));
+    let last = last.map_or_else(String::new, |why| format!(", the last: {why}"));
     let reason = format!(
-        "Rolled back at weight {}: {failed} checks failed, the last: {why}.",
+        "Rolled back at weight {}: {failed} checks failed{last}.",
         reached(&draft)
     );
     back(draft, reason)
@@ -61,7 +62,6 @@ fn reached(draft: &Draft<'_>) -> i64 {
 }
 
 fn back(mut draft: Draft<'_>, reason: String) -> Decision {
-    let (now, settle) = (draft.case.now, draft.case.plan.settle);
     draft.status.phase = Phase::Failed;
     (
         draft.status.canary_weight,
@@ -71,7 +71,6 @@ fn back(mut draft: Draft<'_>, reason: String) -> Decision {
     draft.release().mirrored = false;
     let slipway = draft.slipway();
     slipway.pinned_to = None;
-    slipway.traffic_left_at = Some(now);
     slipway.reason = Some(reason);
     draft.stop_deadline();
     draft.stop_waiting();
@@ -79,6 +78,6 @@ fn back(mut draft: Draft<'_>, reason: String) -> Decision {
     draft.tell(words::scaling_down_failed(draft.case.plan));
     hooks::schedule(&mut draft, Phase::Failed);
     draft.after(Effect::Count(Outcome::Failed));
-    draft.wake_at(now + settle);
+    draft.leave_target();
     draft.decide()
 }

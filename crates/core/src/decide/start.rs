@@ -15,15 +15,26 @@ pub(super) fn waiting(mut draft: Draft<'_>) -> Decision {
     let Some(revision) = draft.case.target_revision() else {
         return draft.decide();
     };
-    if draft.case.slipway().promoted_revision.as_ref() == Some(&revision) {
-        draft.status.phase = Phase::Succeeded;
-        draft.status.last_applied_spec = flagger_hash(&draft, &revision);
-        draft.stop_waiting();
-        draft.slipway().acted_revision = Some(revision);
+    let slipway = draft.case.slipway();
+    if slipway.promoted_revision.as_ref() == Some(&revision) {
         draft.tell(words::cancelled(draft.case.plan));
-        return draft.decide();
+        return take_back(draft, revision, Phase::Succeeded);
+    }
+    if slipway.acted_revision.as_ref() == Some(&revision) {
+        // It failed before: it is not tried again, just as if the one that waits here had never come.
+        draft.tell(words::taken_back(draft.case.plan));
+        return take_back(draft, revision, Phase::Failed);
     }
     gated(draft, revision)
+}
+
+/// There is nothing left to release: the Canary rests as before.
+fn take_back(mut draft: Draft<'_>, revision: String, phase: Phase) -> Decision {
+    draft.status.phase = phase;
+    draft.status.last_applied_spec = flagger_hash(&draft, &revision);
+    draft.stop_waiting();
+    draft.slipway().acted_revision = Some(revision);
+    draft.decide()
 }
 
 /// Starts a release once its gate is open, and nothing is wrong with the spec.
@@ -33,8 +44,12 @@ pub(super) fn gated(mut draft: Draft<'_>, revision: String) -> Decision {
         return draft.decide();
     }
     let phase = draft.status.phase;
-    match gate::ask(&mut draft, HookKind::ConfirmRollout, phase, &revision) {
-        Gate::Open => start(draft, revision),
+    let round = gate::round(&draft, &revision);
+    match gate::ask(&mut draft, HookKind::ConfirmRollout, phase, &round) {
+        Gate::Open(notes) => {
+            draft.tell_all(notes);
+            start(draft, revision)
+        }
         Gate::Asked => draft.decide(),
         Gate::Closed(hook) => {
             if draft.status.phase != Phase::Waiting {

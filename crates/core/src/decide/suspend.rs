@@ -1,5 +1,7 @@
 //! `suspend`: nothing is touched, and no clock runs.
 
+use chrono::{DateTime, Utc};
+
 use super::draft::Draft;
 use crate::decision::Decision;
 use crate::words;
@@ -9,28 +11,28 @@ const SUSPENDED: &str = "spec.suspend to be false";
 
 /// Leaves everything as it is, and says so once.
 pub(super) fn suspend(mut draft: Draft<'_>) -> Decision {
-    if !is_suspended(&draft) {
+    if suspended_since(&draft).is_none() {
         draft.tell(words::suspended());
         draft.wait_for(SUSPENDED);
     }
-    // The deadline's clock stands still while nobody may act (FC-039); it starts anew afterwards.
-    draft.stop_deadline();
     draft.touch_nothing();
     draft.decide()
 }
 
-/// Goes on after a suspension.
+/// Goes on after a suspension. The deadline's clock stood still while nobody might act (FC-039).
 pub(super) fn resume(draft: &mut Draft<'_>) {
-    if is_suspended(draft) {
-        draft.stop_waiting();
-    }
+    let Some(since) = suspended_since(draft) else {
+        return;
+    };
+    let suspended = draft.case.now - since;
+    let unready_since = &mut draft.slipway().unready_since;
+    *unready_since = unready_since.map(|unready| unready + suspended);
+    draft.stop_waiting();
 }
 
-fn is_suspended(draft: &Draft<'_>) -> bool {
-    let waiting = draft
-        .status
-        .slipway
-        .as_ref()
-        .and_then(|slipway| slipway.waiting.as_ref());
-    waiting.is_some_and(|waiting| waiting.for_ == SUSPENDED)
+fn suspended_since(draft: &Draft<'_>) -> Option<DateTime<Utc>> {
+    draft
+        .waiting()
+        .filter(|waiting| waiting.for_ == SUSPENDED)
+        .map(|waiting| waiting.since)
 }

@@ -14,9 +14,18 @@ use crate::weight::Weight;
 /// The revision that is written where a change happened that nobody has acted on.
 const UNKNOWN: &str = "unknown";
 
-/// Whether a status was written by another controller and has not been taken over yet.
+/// Whether a status was written by another controller and has not been taken over yet: ours names the revision that was acted on, from the end of
+/// the initialisation to the end of the Canary.
 pub(super) fn is_foreign(status: &CanaryStatus) -> bool {
-    status.slipway.is_none() && !matches!(status.phase, Phase::Empty | Phase::Initializing)
+    let acted = status
+        .slipway
+        .as_ref()
+        .and_then(|slipway| slipway.acted_revision.as_ref());
+    let has_none = matches!(
+        status.phase,
+        Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated
+    );
+    acted.is_none() && !has_none
 }
 
 /// The status that this controller goes on from, when the stored one is another controller's and enough is known.
@@ -30,25 +39,24 @@ pub(super) fn take_over(
     }
     let revision = seen.revision()?;
     let target = seen.target.as_ref()?;
-    let rests = matches!(status.phase, Phase::Initialized | Phase::Succeeded);
-    let unchanged = if rests {
-        is_unchanged(status, target, seen)?
-    } else {
-        true
-    };
+    let unchanged = is_unchanged(status, target, seen)?;
     let promoted =
         seen.same_revision == Some(true) || is_hash(status.last_promoted_spec.as_deref(), target);
+    let acted = if unchanged {
+        revision.clone()
+    } else {
+        UNKNOWN.to_owned()
+    };
+    let left_at = status.last_transition_time;
     let slipway = SlipwayStatus {
         version: SLIPWAY_STATUS_VERSION,
-        acted_revision: Some(if unchanged {
-            revision.clone()
-        } else {
-            UNKNOWN.to_owned()
-        }),
-        promoted_revision: promoted.then(|| revision.clone()).filter(|_| unchanged),
-        release: Some(release(status, seen, revision)),
+        release: Some(release(status, seen, acted.clone())),
+        acted_revision: Some(acted),
+        promoted_revision: promoted.then_some(revision).filter(|_| unchanged),
         pinned_to: pinned(status, seen),
-        ..SlipwayStatus::default()
+        traffic_left_at: left_at.filter(|_| status.phase == Phase::Finalising),
+        waiting: None,
+        ..status.slipway.clone().unwrap_or_default()
     };
     let mut next = CanaryStatus {
         slipway: Some(slipway),
@@ -58,12 +66,27 @@ pub(super) fn take_over(
     Some(next)
 }
 
+/// Whether the target holds the revision that Flagger acted on last; `None` while that cannot be told.
 fn is_unchanged(status: &CanaryStatus, target: &Workload, seen: &Observation) -> Option<bool> {
-    let same_template =
-        is_hash(status.last_applied_spec.as_deref(), target) || seen.same_revision?;
-    let same_configs =
-        status.tracked_configs.is_none() || status.tracked_configs == seen.configs.flagger;
-    Some(same_template && same_configs)
+    let is_applied = is_hash(status.last_applied_spec.as_deref(), target);
+    match status.phase {
+        Phase::Initialized | Phase::Succeeded => {
+            let same_configs =
+                status.tracked_configs.is_none() || status.tracked_configs == seen.configs.flagger;
+            Some((is_applied || seen.same_revision?) && same_configs)
+        }
+        // The primary has been given what was judged: another content at the target was not, and must not be promoted (P3).
+        Phase::Promoting | Phase::Finalising => Some(is_applied || seen.same_revision?),
+        // Flagger notes the revision that waits at its gate only when it starts.
+        Phase::Waiting => Some(false),
+        Phase::Empty
+        | Phase::Initializing
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Failed
+        | Phase::Terminating
+        | Phase::Terminated => Some(true),
+    }
 }
 
 fn is_hash(written: Option<&str>, target: &Workload) -> bool {
@@ -71,14 +94,15 @@ fn is_hash(written: Option<&str>, target: &Workload) -> bool {
 }
 
 fn release(status: &CanaryStatus, seen: &Observation, revision: String) -> ReleaseStatus {
-    let has_traffic = status.canary_weight > 0 || status.iterations > 0;
+    let mirrored = seen.routes.is_some_and(|routes| routes.mirrored);
+    let has_traffic = status.canary_weight > 0 || status.iterations > 0 || mirrored;
     ReleaseStatus {
         revision,
         started_at: status.last_transition_time,
         // Flagger writes its status with each step: the next one is due an interval later.
         step_at: status.last_transition_time.filter(|_| has_traffic),
         tested: has_traffic,
-        mirrored: seen.routes.is_some_and(|routes| routes.mirrored),
+        mirrored,
         primary_was_ready: true,
         promoting_since: status.last_transition_time,
         ..ReleaseStatus::default()
@@ -111,6 +135,7 @@ fn keep_weights(plan: &Plan, next: &mut CanaryStatus, seen: &Observation) {
         }
         Strategy::BlueGreen { iterations, .. } if routes.canary == Weight::FULL => {
             next.iterations = next.iterations.max(iterations + 1);
+            next.canary_weight = 100;
         }
         Strategy::AbTesting { .. } | Strategy::BlueGreen { .. } => {}
     }

@@ -12,13 +12,12 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
     if !draft.case.seen.has_finalizer {
         return draft.decide();
     }
+    if draft.status.phase == Phase::Terminated {
+        draft.after(Effect::RemoveFinalizer);
+        return draft.decide();
+    }
     if draft.status.phase != Phase::Terminating {
-        draft.status.phase = Phase::Terminating;
-        (draft.status.canary_weight, draft.status.iterations) = (0, 0);
-        let slipway = draft.slipway();
-        slipway.unready_since = None;
-        slipway.traffic_left_at = None;
-        draft.tell(words::terminating(draft.case.plan));
+        begin(&mut draft);
     }
     draft.wait_for("the target to take its traffic back");
     if draft.case.seen.target.is_none() || draft.deadline_is_over() {
@@ -29,10 +28,11 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
     if !draft.case.readiness(Side::Canary).is_ready() {
         return draft.decide();
     }
+    // Before the status: the settle time counts from routes that stand.
+    draft.before(Effect::RestoreRoutes);
     let now = draft.case.now;
     let left_at = *draft.slipway().traffic_left_at.get_or_insert(now);
     let settled = due(Some(left_at), draft.case.plan.settle, now);
-    draft.after(Effect::RestoreRoutes);
     if now < settled {
         draft.wake_at(settled);
         return draft.decide();
@@ -40,7 +40,18 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
     let_go(draft)
 }
 
+fn begin(draft: &mut Draft<'_>) {
+    draft.status.phase = Phase::Terminating;
+    (draft.status.canary_weight, draft.status.iterations) = (0, 0);
+    let slipway = draft.slipway();
+    slipway.unready_since = None;
+    slipway.traffic_left_at = None;
+    draft.tell(words::terminating(draft.case.plan));
+}
+
 fn let_go(mut draft: Draft<'_>) -> Decision {
+    draft.status.phase = Phase::Terminated;
+    draft.stop_waiting();
     draft.tell(words::terminated(draft.case.plan));
     draft.after(Effect::RemoveFinalizer);
     draft.decide()

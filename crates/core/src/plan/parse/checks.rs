@@ -102,6 +102,12 @@ fn check(
         problems.add(format!("{field}.thresholdRange"), "", text);
         return None;
     }
+    for bound in [min, max].into_iter().flatten() {
+        if !bound.is_finite() {
+            let text = "must be a finite number";
+            problems.add(format!("{field}.thresholdRange"), bound, text);
+        }
+    }
     if let (Some(min), Some(max)) = (min, max)
         && min > max
     {
