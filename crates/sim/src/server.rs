@@ -198,8 +198,14 @@ impl Api {
         };
         let is_misplaced = call.kind.is_namespaced() == call.resource.namespace.is_empty()
             && !matches!(call.request.verb, Verb::List | Verb::Watch);
-        if !is_there || is_misplaced {
+        if is_misplaced {
             return Err(Failure::no_such_path());
+        }
+        if !is_there && call.kind.is_native() {
+            return Err(Failure::no_such_subresource());
+        }
+        if !is_there {
+            return Err(Failure::not_found(&call.kind, &call.resource.name));
         }
         let needs_name =
             matches!(call.request.verb, Verb::Create) == !call.resource.name.is_empty();

@@ -5,6 +5,7 @@ mod oracle;
 mod story;
 mod world;
 
+pub(crate) use deployment::Deployment;
 pub(crate) use story::{Story, canary};
 pub(crate) use world::{Fault, Reply, World};
 

@@ -375,7 +375,12 @@ impl World {
     /// Goes on until this holds, or nothing more happens.
     pub(crate) fn run_until(&mut self, stop: impl Fn(&Self) -> bool) {
         for _ in 0..20_000 {
-            if stop(self) || !self.step() {
+            self.advance();
+            if stop(self) {
+                return;
+            }
+            self.look();
+            if stop(self) || !self.wait() {
                 return;
             }
         }
@@ -386,6 +391,10 @@ impl World {
     pub(crate) fn step(&mut self) -> bool {
         self.advance();
         self.look();
+        self.wait()
+    }
+
+    fn wait(&mut self) -> bool {
         let next = self.next();
         self.now = next.unwrap_or(self.now);
         next.is_some()

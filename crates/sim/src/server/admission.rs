@@ -90,18 +90,22 @@ pub(crate) fn validate_change(
 ) -> Result<(), Failure> {
     let fixed: &[&[&str]] = match id {
         kinds::DEPLOYMENT | kinds::DAEMON_SET | kinds::REPLICA_SET => &[&["spec", "selector"]],
-        kinds::SERVICE => &[&["spec", "clusterIP"]],
         kinds::SECRET => &[&["type"]],
         _ => &[],
     };
     let name = text(new, &["metadata", "name"]);
     for path in fixed {
         let (before, after) = (dig(old, path), dig(new, path));
-        let may_change = *path == ["spec", "clusterIP"] && before.is_null();
-        if before != after && !may_change {
+        if before != after {
             let why = format!("Invalid value: {after}: field is immutable");
             return Err(Failure::invalid(kind, name, &path.join("."), &why));
         }
+    }
+    let address = &["spec", "clusterIP"];
+    let (before, after) = (dig(old, address), dig(new, address));
+    if id == kinds::SERVICE && before != after && !before.is_null() {
+        let why = format!("Invalid value: [{after}]: may not change once set");
+        return Err(Failure::invalid(kind, name, "spec.clusterIPs[0]", &why));
     }
     if matches!(id, kinds::CONFIG_MAP | kinds::SECRET)
         && dig(old, &["immutable"]).as_bool() == Some(true)
@@ -128,27 +132,18 @@ fn validate_name(id: KindId, kind: &Kind, name: &str) -> Result<(), Failure> {
     let edge = |letter: Option<char>| {
         letter.is_some_and(|it| it.is_ascii_lowercase() || it.is_ascii_digit())
     };
-    let starts_with_letter =
-        id != kinds::SERVICE || name.starts_with(|it: char| it.is_ascii_lowercase());
     let longest = if is_label { 63 } else { 253 };
     if name.len() <= longest
         && name.chars().all(allowed)
         && edge(name.chars().next())
         && edge(name.chars().next_back())
-        && starts_with_letter
     {
         return Ok(());
     }
-    let form = match id {
-        kinds::SERVICE => {
-            "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character"
-        }
-        _ if is_label => {
-            "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character"
-        }
-        _ => {
-            "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
-        }
+    let form = if is_label {
+        "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')"
+    } else {
+        "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
     };
     Err(Failure::invalid(
         kind,
@@ -248,19 +243,13 @@ fn autoscaler(kind: &Kind, object: &Value) -> Result<(), Failure> {
         dig(spec, &["minReplicas"]).as_i64(),
         dig(spec, &["maxReplicas"]).as_i64(),
     );
-    match most {
-        None | Some(..1) => Err(Failure::invalid(
-            kind,
-            name,
-            "spec.maxReplicas",
-            "Invalid value: must be greater than 0",
-        )),
-        Some(most) if least.is_some_and(|least| least > most) => Err(Failure::invalid(
-            kind,
-            name,
-            "spec.maxReplicas",
-            "Invalid value: must be greater than or equal to `minReplicas`",
-        )),
-        Some(_) => Ok(()),
-    }
+    let why = match most {
+        None | Some(..1) => "must be greater than 0",
+        Some(most) if least.is_some_and(|least| least > most) => {
+            "must be greater than or equal to `minReplicas`"
+        }
+        Some(_) => return Ok(()),
+    };
+    let why = format!("Invalid value: {}: {why}", most.unwrap_or(0));
+    Err(Failure::invalid(kind, name, "spec.maxReplicas", &why))
 }

@@ -117,6 +117,9 @@ pub(crate) fn encode(managers: &[Manager]) -> Value {
                 "manager": it.name, "operation": it.operation.name(), "apiVersion": it.version,
                 "time": it.time, "fieldsType": "FieldsV1", "fieldsV1": it.fields.to_json(),
             });
+            if it.time.is_empty() {
+                object(&mut entry).remove("time");
+            }
             if !it.subresource.is_empty() {
                 object(&mut entry).insert("subresource".to_owned(), it.subresource.as_str().into());
             }
@@ -141,12 +144,11 @@ pub(crate) fn managers_of_request(live: &[Manager], new: &Value) -> Vec<Manager>
 pub(crate) fn after_update(
     shape: &Shape,
     mut managers: Vec<Manager>,
-    old: Option<&Value>,
+    old: &Value,
     new: &Value,
     writer: &Writer<'_>,
 ) -> Vec<Manager> {
-    let empty = json!({});
-    let mut change = fields::difference(shape, Some(old.unwrap_or(&empty)), Some(new));
+    let mut change = fields::difference(shape, Some(old), Some(new));
     strip(&mut change.changed);
     strip(&mut change.removed);
     if change.changed.is_empty() && change.removed.is_empty() {

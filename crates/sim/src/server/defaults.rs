@@ -3,8 +3,76 @@
 //! **Source**: the defaulting of apps/v1, core/v1 and autoscaling/v2, for the fields that a release reads or copies.
 
 use super::kinds::{self, KindId};
-use crate::json::{default, dig, place, text};
+use crate::json::{default, dig, place, set, text};
 use serde_json::{Value, json};
+
+/// What an object of a kind is before anybody has said anything: the parts that the server's types always have.
+///
+/// Nobody owns these nodes themselves, whoever creates the object.
+pub(crate) fn skeleton(id: KindId) -> Value {
+    let workload = |strategy: &str, status: Value| {
+        let template = json!({"metadata": {}, "spec": {"containers": null}});
+        let mut spec = json!({"selector": null, "template": template});
+        set(&mut spec, &[strategy], json!({}));
+        json!({"metadata": {}, "spec": spec, "status": status})
+    };
+    let daemons = json!({
+        "currentNumberScheduled": 0, "desiredNumberScheduled": 0, "numberMisscheduled": 0, "numberReady": 0,
+    });
+    match id {
+        kinds::DEPLOYMENT => workload("strategy", json!({})),
+        kinds::DAEMON_SET => workload("updateStrategy", daemons),
+        kinds::REPLICA_SET => {
+            json!({"metadata": {}, "spec": {"selector": null, "template": {"metadata": {}}}, "status": {"replicas": 0}})
+        }
+        kinds::POD => json!({"metadata": {}, "spec": {"containers": null}, "status": {}}),
+        kinds::SERVICE => json!({"metadata": {}, "spec": {}, "status": {"loadBalancer": {}}}),
+        kinds::AUTOSCALER => {
+            let spec = json!({"scaleTargetRef": {}, "maxReplicas": 0});
+            json!({"metadata": {}, "spec": spec, "status": {"currentMetrics": null, "desiredReplicas": 0}})
+        }
+        kinds::LEASE | kinds::NAMESPACE | kinds::NODE => {
+            json!({"metadata": {}, "spec": {}, "status": {}})
+        }
+        kinds::EVENT => json!({"metadata": {}, "involvedObject": {}, "source": {}}),
+        _ => json!({"metadata": {}}),
+    }
+}
+
+/// Gives a new object the status that the server's types always have.
+pub(crate) fn fill_status(id: KindId, object: &mut Value) {
+    let status = dig(&skeleton(id), &["status"]).clone();
+    if status.is_object()
+        && !matches!(
+            id,
+            kinds::POD | kinds::NAMESPACE | kinds::NODE | kinds::LEASE
+        )
+    {
+        default(object, &["status"], status);
+    }
+}
+
+/// Maps and lists that the server leaves out when they are empty.
+pub(crate) fn drop_empty(object: &mut Value) {
+    const LEFT_OUT: [&[&str]; 8] = [
+        &["metadata", "labels"],
+        &["metadata", "annotations"],
+        &["metadata", "finalizers"],
+        &["metadata", "ownerReferences"],
+        &["data"],
+        &["binaryData"],
+        &["spec", "template", "metadata", "annotations"],
+        &["spec", "template", "spec", "nodeSelector"],
+    ];
+    for path in LEFT_OUT {
+        let found = dig(object, path);
+        let is_empty = found.as_object().is_some_and(serde_json::Map::is_empty)
+            || found.as_array().is_some_and(Vec::is_empty);
+        if is_empty {
+            crate::json::take(object, path);
+        }
+    }
+}
 
 /// Fills in the defaults of a built-in kind.
 pub(crate) fn fill(id: KindId, object: &mut Value) {
@@ -18,6 +86,7 @@ pub(crate) fn fill(id: KindId, object: &mut Value) {
         kinds::POD => pod(place(object, &["spec"])),
         kinds::SERVICE => service(place(object, &["spec"])),
         kinds::AUTOSCALER => default(object, &["spec", "minReplicas"], 1),
+        kinds::EVENT => default(object, &["source"], json!({})),
         kinds::SECRET => default(object, &["type"], "Opaque"),
         kinds::NAMESPACE => {
             default(object, &["spec", "finalizers"], json!(["kubernetes"]));
@@ -50,7 +119,29 @@ fn deployment(object: &mut Value) {
     template(place(spec, &["template"]));
 }
 
+/// Where a `DaemonSet` counts its templates, for clients of an API that is gone.
+const TEMPLATE_GENERATION: [&str; 3] = [
+    "metadata",
+    "annotations",
+    "deprecated.daemonset.template.generation",
+];
+
+/// Counts a template that changed; the server alone says the number.
+pub(crate) fn count_template(id: KindId, old: &Value, new: &mut Value) {
+    if id != kinds::DAEMON_SET {
+        return;
+    }
+    let changed = dig(old, &["spec", "template"]) != dig(new, &["spec", "template"]);
+    let known: u64 = text(old, &TEMPLATE_GENERATION).parse().unwrap_or(0);
+    set(
+        new,
+        &TEMPLATE_GENERATION,
+        (known + u64::from(changed)).to_string(),
+    );
+}
+
 fn daemon_set(object: &mut Value) {
+    default(object, &TEMPLATE_GENERATION, "1");
     let spec = place(object, &["spec"]);
     default(spec, &["revisionHistoryLimit"], 10);
     default(spec, &["updateStrategy", "type"], "RollingUpdate");

@@ -1,7 +1,7 @@
 //! DELETE: at once, after finalizers, or after the dependents.
 
-use super::failure::Failure;
-use super::kinds::{self, KindId};
+use super::failure::{self, Failure};
+use super::kinds::{self, Kind, KindId};
 use super::request::Verb;
 use super::store::{Cause, Content, Key, Object};
 use super::watch::Message;
@@ -52,22 +52,22 @@ impl Api {
             by: &call.request.by,
             object: old,
         })?;
-        if call.is_dry() {
-            return Ok(Self::shown(call, 200, old));
-        }
         let cause = self.cause(call, Verb::Delete);
         match self.going(call.stored, old, options) {
             None => {
-                self.erase(call.stored, &old.key(), &cause);
+                if !call.is_dry() {
+                    self.erase(call.stored, &old.key(), &cause);
+                }
+                let mut details = failure::details(old.name(), &call.kind.group, &call.kind.plural);
+                set(&mut details, &["uid"], old.uid());
                 Ok(Answer::value(
                     200,
                     &json!({
-                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-                        "details": {"name": old.name(), "group": call.kind.group, "kind": call.kind.plural, "uid": old.uid()},
+                        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details,
                     }),
                 ))
             }
-            Some(value) if value == ***old => Ok(Self::shown(call, 200, old)),
+            Some(value) if value == ***old || call.is_dry() => Ok(Self::shown(call, 200, old)),
             Some(value) => {
                 let kind = Arc::clone(self.kinds.get(call.stored));
                 let managers = old.managers().to_vec();
@@ -106,16 +106,17 @@ impl Api {
     /// The object as it waits for its end, `None` if it has nothing to wait for.
     fn going(&self, id: KindId, old: &Object, options: &Value) -> Option<Value> {
         let mut value = (**old).clone();
-        let finalizer = match text(options, &["propagationPolicy"]) {
-            "Foreground" => Some(FOREGROUND),
-            "Orphan" => Some(ORPHAN),
-            _ => None,
-        };
         let mut finalizers = list(old, &["metadata", "finalizers"]).to_vec();
-        if let Some(finalizer) = finalizer.map(Value::from)
-            && !finalizers.contains(&finalizer)
-        {
-            finalizers.push(finalizer);
+        let policy = text(options, &["propagationPolicy"]);
+        if !policy.is_empty() {
+            finalizers.retain(|it| it != FOREGROUND && it != ORPHAN);
+        }
+        match policy {
+            "Foreground" => finalizers.push(FOREGROUND.into()),
+            "Orphan" => finalizers.push(ORPHAN.into()),
+            _ => {}
+        }
+        if finalizers.as_slice() != list(old, &["metadata", "finalizers"]) {
             set(&mut value, &["metadata", "finalizers"], finalizers.clone());
         }
         let grace = Self::grace(id, old, options);
@@ -212,20 +213,27 @@ fn options(call: &Call<'_>) -> Result<Value, Failure> {
 }
 
 fn check_preconditions(call: &Call<'_>, old: &Object, options: &Value) -> Result<(), Failure> {
-    for (field, found, label) in [
-        ("uid", old.uid(), "UID"),
+    let fields = [
+        ("uid", old.uid(), "UID", "deleted and then recreated"),
         (
             "resourceVersion",
             text(old, &["metadata", "resourceVersion"]),
             "ResourceVersion",
+            "modified",
         ),
-    ] {
+    ];
+    for (field, found, label, fate) in fields {
         let wanted = dig(options, &["preconditions", field]).as_str();
         if let Some(wanted) = wanted.filter(|wanted| *wanted != found) {
             let why = format!(
-                "Precondition failed: {label} in precondition: {wanted}, {label} in object meta: {found}"
+                "the {label} in the precondition ({wanted}) does not match the {label} in record ({found}). The object might have been {fate}"
             );
-            return Err(Failure::conflict(&call.kind, old.name(), &why));
+            // This one check of the real server names the kind where all others name the resource.
+            let kind = Kind {
+                plural: call.kind.name.clone(),
+                ..(*call.kind).clone()
+            };
+            return Err(Failure::conflict(&kind, old.name(), &why));
         }
     }
     Ok(())

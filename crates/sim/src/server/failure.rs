@@ -27,7 +27,7 @@ impl Failure {
     }
 
     fn about(mut self, kind: &Kind, name: &str) -> Self {
-        self.details = json!({"name": name, "group": kind.group, "kind": kind.plural});
+        self.details = details(name, &kind.group, &kind.plural);
         self
     }
 
@@ -46,6 +46,24 @@ impl Failure {
         Self::new(409, "AlreadyExists", message).about(kind, name)
     }
 
+    /// A resource that exists without the door that was knocked at.
+    pub(crate) fn no_such_subresource() -> Self {
+        let mut failure = Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        );
+        failure.details = json!({});
+        failure
+    }
+
+    /// A PATCH in a form that the server has never heard of.
+    pub(crate) fn unknown_patch() -> Self {
+        let mut failure = Self::new(415, "UnsupportedMediaType", "415: Unsupported Media Type");
+        failure.details = json!({});
+        failure
+    }
+
     pub(crate) fn conflict(kind: &Kind, name: &str, why: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {} \"{name}\": {why}",
@@ -60,7 +78,7 @@ impl Failure {
     }
 
     /// Another manager owns fields that an apply without force would change; each with its manager.
-    pub(crate) fn ownership(kind: &Kind, name: &str, conflicts: &[(String, String)]) -> Self {
+    pub(crate) fn ownership(conflicts: &[(String, String)]) -> Self {
         let plural = if conflicts.len() == 1 {
             "conflict"
         } else {
@@ -81,19 +99,20 @@ impl Failure {
                 json!({"reason": "FieldManagerConflict", "field": field, "message": format!("conflict with {manager}")})
             })
             .collect();
-        let mut failure = Self::new(409, "Conflict", message).about(kind, name);
-        crate::json::set(&mut failure.details, &["causes"], causes);
+        let mut failure = Self::new(409, "Conflict", message);
+        failure.details = json!({"causes": causes});
         failure
     }
 
     /// The value of one field is not allowed; `why` begins with the class, as in `Required value: …`.
     pub(crate) fn invalid(kind: &Kind, name: &str, field: &str, why: &str) -> Self {
-        let group = if kind.group.is_empty() {
-            String::new()
-        } else {
-            format!(".{}", kind.group)
-        };
-        let message = format!("{}{group} \"{name}\" is invalid: {field}: {why}", kind.name);
+        Self::invalid_as(&kind.name, &kind.group, name, field, why)
+    }
+
+    /// The same under another name than the kind's: some checks of the real server say the resource.
+    pub(crate) fn invalid_as(kind: &str, group: &str, name: &str, field: &str, why: &str) -> Self {
+        let dot = if group.is_empty() { "" } else { "." };
+        let message = format!("{kind}{dot}{group} \"{name}\" is invalid: {field}: {why}");
         let reason = match why.split(':').next() {
             Some("Required value") => "FieldValueRequired",
             Some("Forbidden") => "FieldValueForbidden",
@@ -101,10 +120,9 @@ impl Failure {
             _ => "FieldValueInvalid",
         };
         let mut failure = Self::new(422, "Invalid", message);
-        failure.details = json!({
-            "name": name, "group": kind.group, "kind": kind.name,
-            "causes": [{"reason": reason, "message": why, "field": field}],
-        });
+        failure.details = details(name, group, kind);
+        let cause = json!({"reason": reason, "message": why, "field": field});
+        crate::json::set(&mut failure.details, &["causes"], vec![cause]);
         failure
     }
 
@@ -154,4 +172,13 @@ impl Failure {
         }
         status
     }
+}
+
+/// What a status is about; empty parts are left out.
+pub(super) fn details(name: &str, group: &str, kind: &str) -> Value {
+    [("name", name), ("group", group), ("kind", kind)]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(field, value)| (field.to_owned(), Value::from(value)))
+        .collect()
 }

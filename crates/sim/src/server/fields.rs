@@ -119,8 +119,12 @@ impl Fields {
             self.owned = false;
             return;
         };
-        if let Some(inner) = self.below.get_mut(&Step::Field((*first).to_owned())) {
+        let step = Step::Field((*first).to_owned());
+        if let Some(inner) = self.below.get_mut(&step) {
             inner.disown(rest);
+            if inner.is_empty() {
+                self.below.remove(&step);
+            }
         }
     }
 

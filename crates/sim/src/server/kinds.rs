@@ -126,7 +126,10 @@ impl Registry {
         for kind in routing() {
             registry.add(kind, false);
         }
-        registry.add(kind("apps", &["v1"], "ControllerRevision", "controllerrevisions"), true);
+        registry.add(
+            kind("apps", &["v1"], "ControllerRevision", "controllerrevisions"),
+            true,
+        );
         registry
     }
 

@@ -1,9 +1,9 @@
 //! One state of one object, and the record of a write.
 
-use super::apply::Manager;
+use super::apply::{self, Manager};
 use super::kinds::{Kind, KindId};
 use super::request::Verb;
-use crate::json::text;
+use crate::json::{object, set, text};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -69,11 +69,39 @@ impl Object {
         !text(&self.value, &["metadata", "deletionTimestamp"]).is_empty()
     }
 
-    pub(super) fn new(value: Value, version: u64, managers: Vec<Manager>) -> Self {
+    /// An object of this content at a version of the store.
+    pub(super) fn of(content: Content, version: u64) -> Self {
+        let Content {
+            mut value,
+            managers,
+        } = content;
+        let metadata = object(object(&mut value).entry("metadata").or_insert(Value::Null));
+        metadata.insert("resourceVersion".to_owned(), version.to_string().into());
+        if managers.is_empty() {
+            metadata.remove("managedFields");
+        } else {
+            metadata.insert("managedFields".to_owned(), apply::encode(&managers));
+        }
         Self {
             value,
             version,
             managers,
+            text: OnceLock::new(),
+        }
+    }
+
+    /// The same at another version.
+    pub(super) fn renumbered(&self, version: u64) -> Self {
+        let mut value = self.value.clone();
+        set(
+            &mut value,
+            &["metadata", "resourceVersion"],
+            version.to_string(),
+        );
+        Self {
+            value,
+            version,
+            managers: self.managers.clone(),
             text: OnceLock::new(),
         }
     }

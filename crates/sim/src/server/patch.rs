@@ -4,6 +4,7 @@ use super::failure::Failure;
 use super::fields::step_of;
 use super::shape::{KeyField, ListShape, Shape};
 use crate::json::object;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::Value;
 
 /// How the body of a PATCH is meant, from its content type.
@@ -48,9 +49,31 @@ pub(crate) fn merge(target: &mut Value, patch: &Value) {
 /// # Errors
 /// 400 for a body that is no patch, 422 where it does not fit the object: a `test` that fails, a `remove` of nothing.
 pub(crate) fn json(target: &mut Value, patch: &Value) -> Result<(), Failure> {
-    let patch: json_patch::Patch = serde_json::from_value(patch.clone())
+    let json_patch::Patch(operations) = serde_json::from_value(patch.clone())
         .map_err(|error| Failure::bad_request(format!("error decoding patch: {error}")))?;
-    json_patch::patch(target, &patch).map_err(|_| Failure::patch_does_not_fit())
+    for operation in operations {
+        let operation = lenient(target, operation);
+        json_patch::patch(target, &[operation]).map_err(|_| Failure::patch_does_not_fit())?;
+    }
+    Ok(())
+}
+
+/// The real server replaces what is not there by adding it.
+fn lenient(target: &Value, operation: PatchOperation) -> PatchOperation {
+    match operation {
+        PatchOperation::Replace(it) if target.pointer(it.path.as_str()).is_none() => {
+            PatchOperation::Add(AddOperation {
+                path: it.path,
+                value: it.value,
+            })
+        }
+        PatchOperation::Replace(_)
+        | PatchOperation::Add(_)
+        | PatchOperation::Remove(_)
+        | PatchOperation::Move(_)
+        | PatchOperation::Copy(_)
+        | PatchOperation::Test(_) => operation,
+    }
 }
 
 /// A strategic merge: as [`merge`], but keyed lists merge by their first key and sets by union.
@@ -117,24 +140,28 @@ fn strategic_list(shape: &Shape, target: &mut Value, news: &[Value]) {
             .collect();
         return;
     }
-    for new in news {
-        let step = step_of(&list, new);
-        let at = items.iter().position(|item| step_of(&list, item) == step);
-        match (at, deletes(new)) {
-            (Some(at), true) => {
-                items.remove(at);
-            }
-            (Some(at), false) => {
-                if let Some(item) = items.get_mut(at) {
-                    strategic(shape.item(), item, new);
-                }
-            }
-            (None, true) => {}
-            (None, false) => {
-                let mut item = Value::Null;
-                strategic(shape.item(), &mut item, new);
-                items.push(item);
-            }
+    let olds = std::mem::take(items);
+    let place = |item: &Value| {
+        let step = step_of(&list, item);
+        olds.iter().position(|old| step_of(&list, old) == step)
+    };
+    let named: Vec<Option<usize>> = news.iter().map(place).collect();
+    let mut untouched = olds
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| !named.contains(&Some(*at)))
+        .peekable();
+    // Items of the patch keep its order, and each stands before those of the live list that came after it; new ones come first.
+    for (new, at) in news.iter().zip(&named) {
+        while let Some((_, before)) = untouched.next_if(|(old, _)| at.is_some_and(|at| *old < at)) {
+            items.push(before.clone());
         }
+        if deletes(new) {
+            continue;
+        }
+        let mut item = at.and_then(|at| olds.get(at)).cloned().unwrap_or_default();
+        strategic(shape.item(), &mut item, new);
+        items.push(item);
     }
+    items.extend(untouched.map(|(_, old)| old.clone()));
 }

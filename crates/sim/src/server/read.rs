@@ -6,7 +6,7 @@ use super::store::{Event, Object};
 use super::watch::{self, Bookmarks, Part, Scope, Terms};
 use super::{Answer, Api, Call};
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,11 @@ impl Pages {
         token
     }
 
-    fn take(&mut self, token: &str) -> Result<(u64, Vec<Arc<Object>>), Failure> {
+    fn take(&self, token: &str) -> Result<(u64, Vec<Arc<Object>>), Failure> {
+        if !token.starts_with("page-") {
+            let message = "invalid continue token: continue key is not valid";
+            return Err(Failure::bad_request(message));
+        }
         let found = self.open.iter().find(|it| it.token == token);
         found.map(|it| (it.version, it.rest.clone())).ok_or_else(|| {
             Failure::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
@@ -115,24 +119,16 @@ impl Api {
             "{{\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}List\",\"metadata\":{metadata},\"items\":["
         )
         .into_bytes();
-        // The real server leaves these two out of the items of built-in kinds, and so does this one.
-        let repeated =
-            format!("\"apiVersion\":\"{api_version}\",\"kind\":\"{kind}\",").into_bytes();
+        // The real server leaves kind and version out of the items of built-in kinds, and so does this one.
         let is_bare = call.kind.is_native() && call.form.part() == Part::Whole;
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
                 text.push(b',');
             }
-            let item = call.form.text(item);
-            match item
-                .strip_prefix(b"{")
-                .and_then(|rest| rest.strip_prefix(repeated.as_slice()))
-            {
-                Some(rest) if is_bare => {
-                    text.push(b'{');
-                    text.extend_from_slice(rest);
-                }
-                _ => text.extend_from_slice(&item),
+            if is_bare {
+                write_bare(&mut text, &call.form.value(item));
+            } else {
+                text.extend_from_slice(&call.form.text(item));
             }
         }
         text.extend_from_slice(b"]}");
@@ -191,9 +187,13 @@ impl Api {
         scope: &Scope,
         version: &str,
     ) -> Result<Option<Vec<Bytes>>, Failure> {
-        let version: u64 = version
-            .parse()
-            .map_err(|_| Failure::bad_request(format!("invalid resource version: {version}")))?;
+        let version: u64 = version.parse().map_err(|_| {
+            Failure::new(
+                500,
+                "InternalError",
+                format!("resourceVersion: Invalid value: \"{version}\""),
+            )
+        })?;
         let line = |event: &Event| {
             let (class, object) = scope.sees(event)?;
             Some(call.form.line(class, object))
@@ -207,4 +207,18 @@ impl Api {
         self.store.compact();
         self.pages.forget();
     }
+}
+
+/// An object without its kind and version.
+fn write_bare(text: &mut Vec<u8>, object: &Value) {
+    let fields = object.as_object().into_iter().flatten();
+    let mut is_first = true;
+    text.push(b'{');
+    for (name, value) in fields.filter(|(name, _)| *name != "kind" && *name != "apiVersion") {
+        if !std::mem::take(&mut is_first) {
+            text.push(b',');
+        }
+        text.extend_from_slice(format!("{}:{value}", Value::from(name.as_str())).as_bytes());
+    }
+    text.push(b'}');
 }

@@ -19,6 +19,9 @@ pub(super) fn creates_on_update(id: KindId) -> bool {
 
 /// Fills in defaults, drops what the kind does not know.
 pub(super) fn complete(id: KindId, kind: &Kind, value: &mut Value) {
+    if id != kinds::CRD {
+        defaults::drop_empty(value);
+    }
     match kind.origin {
         Origin::Native => defaults::fill(id, value),
         Origin::Structural => {
@@ -121,13 +124,16 @@ pub(super) fn count_generation(kind: &Kind, old: &Value, new: &mut Value) {
 pub(super) fn check_finalizers(call: &Call<'_>, old: &Object, new: &Value) -> Result<(), Failure> {
     let before = list(old, &["metadata", "finalizers"]);
     let after = list(new, &["metadata", "finalizers"]);
-    if old.is_going() && after.iter().any(|finalizer| !before.contains(finalizer)) {
-        let why = "Forbidden: no new finalizers can be added if the object is being deleted";
+    let added = after.iter().find(|finalizer| !before.contains(finalizer));
+    if let Some(added) = added.filter(|_| old.is_going()) {
+        let why = format!(
+            "Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{added}}}"
+        );
         return Err(Failure::invalid(
             &call.kind,
             &call.resource.name,
             "metadata.finalizers",
-            why,
+            &why,
         ));
     }
     Ok(())

@@ -205,7 +205,13 @@ impl FieldSelector {
             if !["metadata.name", "metadata.namespace"].contains(&field)
                 && !of_kind.contains(&field)
             {
-                let message = format!("field label not supported: {field}");
+                let message = if of_kind.is_empty() {
+                    format!(
+                        "\"{field}\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    )
+                } else {
+                    format!("field label not supported: {field}")
+                };
                 return Err(Failure::bad_request(message));
             }
             let path = field.split('.').map(str::to_owned).collect();

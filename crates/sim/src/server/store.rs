@@ -3,17 +3,16 @@
 //! Guarantees: every write gets the next resource version; a watch sees each write of its kind once and in order; an object is never changed in
 //! place, so whoever holds one holds what it was.
 
-use super::apply;
 use super::kinds::{self, Kind, KindId};
 pub(crate) use super::object::{Cause, Content, Key, Object, Write};
 use super::watch::{Form, Watch};
-use crate::json::{list, object, pairs, text};
+use crate::json::{list, pairs, text};
 use bytes::Bytes;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How many writes of one kind a watch can be resumed over.
 const HISTORY: usize = 1000;
@@ -33,6 +32,18 @@ pub(crate) struct Event {
     pub(crate) version: u64,
     pub(crate) before: Option<Arc<Object>>,
     pub(crate) after: Option<Arc<Object>>,
+    departed: OnceLock<Arc<Object>>,
+}
+
+impl Event {
+    /// The object as it was, at this event's version: what a follower is told whose selection it has left.
+    pub(crate) fn departed(&self) -> Option<&Object> {
+        let before = self.before.as_deref()?;
+        Some(
+            self.departed
+                .get_or_init(|| Arc::new(before.renumbered(self.version))),
+        )
+    }
 }
 
 /// All objects of one cluster.
@@ -154,22 +165,8 @@ impl Store {
         content: Content,
         cause: &Cause,
     ) -> Arc<Object> {
-        let Content {
-            mut value,
-            managers,
-        } = content;
         self.version += 1;
-        let metadata = object(object(&mut value).entry("metadata").or_insert(Value::Null));
-        metadata.insert(
-            "resourceVersion".to_owned(),
-            self.version.to_string().into(),
-        );
-        if managers.is_empty() {
-            metadata.remove("managedFields");
-        } else {
-            metadata.insert("managedFields".to_owned(), apply::encode(&managers));
-        }
-        let after = Arc::new(Object::new(value, self.version, managers));
+        let after = Arc::new(Object::of(content, self.version));
         let key = after.key();
         let before = self
             .table(id)
@@ -192,13 +189,7 @@ impl Store {
         self.version += 1;
         self.index(id, key, Some(&gone), None);
         // A deletion carries the version at which it happened, so that a watch can be resumed after it.
-        let mut value = (**gone).clone();
-        crate::json::set(
-            &mut value,
-            &["metadata", "resourceVersion"],
-            self.version.to_string(),
-        );
-        let last = Arc::new(Object::new(value, self.version, gone.managers().to_vec()));
+        let last = Arc::new(gone.renumbered(self.version));
         self.tell(id, kind, key.clone(), Some(Arc::clone(&last)), None, cause);
         Some(last)
     }
@@ -224,6 +215,7 @@ impl Store {
             version: self.version,
             before: before.clone(),
             after: after.clone(),
+            departed: OnceLock::new(),
         };
         let table = self.table(id);
         deliver(&mut table.watches, &event);

@@ -118,8 +118,7 @@ impl Form {
             Part::Whole => (self.api_version.as_str(), self.kind.as_str()),
             Part::Metadata => ("meta.k8s.io/v1", "PartialObjectMetadata"),
         };
-        let mut metadata =
-            json!({"resourceVersion": version.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": version.to_string()});
         if !annotations.is_null() {
             crate::json::set(&mut metadata, &["annotations"], annotations.clone());
         }
@@ -152,7 +151,7 @@ impl Scope {
             (None, None) => None,
             (None, Some(after)) => Some(("ADDED", after)),
             (Some(_), Some(after)) => Some(("MODIFIED", after)),
-            (Some(before), None) => Some(("DELETED", event.after.as_deref().unwrap_or(before))),
+            (Some(_), None) => event.departed().map(|departed| ("DELETED", departed)),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::admission::{self, Review};
 use super::apply::{self, Force, Manager, Writer};
 use super::failure::Failure;
-use super::kinds::{self, Kind};
+use super::kinds::{self, Kind, KindId};
 use super::patch::{self, PatchKind};
 use super::request::Verb;
 use super::rules::{
@@ -12,7 +12,7 @@ use super::rules::{
 };
 use super::store::{Content, Key, Object};
 use super::watch::{Form, Part};
-use super::{Answer, Api, Call, events};
+use super::{Answer, Api, Call, defaults, events};
 use crate::json::{dig, list, set, take, text};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Api {
     pub(super) fn create(&mut self, call: &Call<'_>) -> Result<Answer, Failure> {
         let value = self.body(call)?;
         if call.resource.kind == kinds::NEW_EVENT {
-            events::validate_new(&call.kind, &value)?;
+            events::validate_new(self.kinds.get(kinds::EVENT), &value)?;
         }
         let value = to_stored(call, value);
         self.store_new(call, value, Ownership::Tracked)
@@ -92,9 +92,8 @@ impl Api {
         let name = text(&value, &["metadata", "name"]).to_owned();
         let key = Key::new(text(&value, &["metadata", "namespace"]), name.as_str());
         if !text(&value, &["metadata", "resourceVersion"]).is_empty() {
-            return Err(Failure::bad_request(
-                "resourceVersion should not be set on objects to be created",
-            ));
+            let message = "resourceVersion should not be set on objects to be created";
+            return Err(Failure::new(500, "InternalError", message));
         }
         self.check_namespace(call, &name)?;
         if self.store.get(call.stored, &key).is_some() {
@@ -104,19 +103,22 @@ impl Api {
         let sent = take(&mut value, &["metadata", "managedFields"]).unwrap_or(Value::Null);
         self.begin(call.stored, &kind, &mut value);
         complete(call.stored, &kind, &mut value);
+        let skeleton = creator_view(&kind, call.stored);
         let managers = match ownership {
             Ownership::Known(managers) => managers,
             Ownership::Tracked => {
                 let before = apply::decode(sent.as_array().map_or(&[], Vec::as_slice));
                 let time = self.clock.stamp();
-                apply::after_update(&kind.shape, before, None, &value, &writer(call, &time))
+                apply::after_update(&kind.shape, before, &skeleton, &value, &writer(call, &time))
             }
         };
         self.allocate(call.stored, &mut value);
+        defaults::fill_status(call.stored, &mut value);
         admission::validate(call.stored, &call.kind, &value)?;
         self.judge(call, Verb::Create, &value)?;
         if call.is_dry() {
-            return Ok(Answer::value(201, &value));
+            let draft = Object::of(Content { value, managers }, 0);
+            return Ok(Self::shown(call, 201, &draft));
         }
         let cause = self.cause(call, Verb::Create);
         let stored = self.keep(call.stored, &kind, Content { value, managers }, &cause);
@@ -174,12 +176,12 @@ impl Api {
         };
         let is_unconditional = text(&value, &["metadata", "resourceVersion"]).is_empty();
         if is_unconditional && (!call.kind.is_native() || call.stored == kinds::LEASE) {
-            let why = "Invalid value: 0: must be specified for an update";
-            return Err(Failure::invalid(
-                &call.kind,
+            return Err(Failure::invalid_as(
+                &call.kind.plural,
+                &call.kind.group,
                 &call.resource.name,
                 "metadata.resourceVersion",
-                why,
+                "Invalid value: 0: must be specified for an update",
             ));
         }
         self.replace(call, &old, value, Ownership::Tracked)
@@ -187,8 +189,7 @@ impl Api {
 
     pub(super) fn patch(&mut self, call: &Call<'_>) -> Result<Answer, Failure> {
         let offered = "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
-        let kind = PatchKind::of(&call.request.content_type)
-            .ok_or_else(|| Failure::unsupported_media_type(offered))?;
+        let kind = PatchKind::of(&call.request.content_type).ok_or_else(Failure::unknown_patch)?;
         if kind == PatchKind::Apply {
             return self.apply(call);
         }
@@ -216,13 +217,13 @@ impl Api {
     fn apply(&mut self, call: &Call<'_>) -> Result<Answer, Failure> {
         let query = &call.request.query;
         if query.get("fieldManager").is_empty() {
-            let options = Kind {
-                name: "PatchOptions".to_owned(),
-                group: "meta.k8s.io".to_owned(),
-                ..(*call.kind).clone()
-            };
-            let why = "Required value: is required for apply patch";
-            return Err(Failure::invalid(&options, "", "fieldManager", why));
+            return Err(Failure::invalid_as(
+                "PatchOptions",
+                "meta.k8s.io",
+                "",
+                "fieldManager",
+                "Required value: is required for apply patch",
+            ));
         }
         let mut config = to_stored(call, self.body(call)?);
         set(
@@ -251,7 +252,7 @@ impl Api {
         let time = self.clock.stamp();
         let shape = &self.kinds.get(call.stored).shape;
         let applied = apply::apply(shape, live, managers, &config, &writer(call, &time), force)
-            .map_err(|conflicts| Failure::ownership(&call.kind, &call.resource.name, &conflicts))?;
+            .map_err(|conflicts| Failure::ownership(&conflicts))?;
         let ownership = Ownership::Known(applied.managers);
         match &old {
             Ok(old) => self.replace(call, old, applied.value, ownership),
@@ -287,16 +288,11 @@ impl Api {
             Ownership::Known(managers) => managers,
             Ownership::Tracked => {
                 let time = self.clock.stamp();
-                apply::after_update(
-                    &kind.shape,
-                    managers,
-                    Some(&***old),
-                    &new,
-                    &writer(call, &time),
-                )
+                apply::after_update(&kind.shape, managers, &***old, &new, &writer(call, &time))
             }
         };
         if call.resource.subresource.is_empty() {
+            defaults::count_template(call.stored, old, &mut new);
             count_generation(&kind, old, &mut new);
         }
         check_finalizers(call, old, &new)?;
@@ -304,7 +300,11 @@ impl Api {
         admission::validate_change(call.stored, &call.kind, old, &new)?;
         self.judge(call, Verb::Update, &new)?;
         if call.is_dry() {
-            return Ok(Answer::value(200, &new));
+            let content = Content {
+                value: new,
+                managers,
+            };
+            return Ok(Self::shown(call, 200, &Object::of(content, old.version())));
         }
         if same_content(old, &new) && same_managers(old.managers(), &managers) {
             return Ok(Self::shown(call, 200, old));
@@ -371,5 +371,14 @@ fn narrow(call: &Call<'_>, config: &mut Value) {
         }
     } else if call.kind.status {
         take(config, &["status"]);
+    }
+}
+
+/// What a creator adds to: custom kinds have no parts of their own.
+fn creator_view(kind: &Kind, id: KindId) -> Value {
+    if kind.is_native() {
+        defaults::skeleton(id)
+    } else {
+        json!({"metadata": {}})
     }
 }
