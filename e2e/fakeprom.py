@@ -105,7 +105,7 @@ class FakePrometheus:
         fake = self
 
         class Prometheus(Handler):
-            def do_GET(self) -> None:  # noqa: N802
+            def do_GET(self) -> None:
                 fake.reply(self)
 
             do_POST = do_GET  # noqa: N815

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import scenarios
+
 from fakeprom import Answer, FakePrometheus, Handler, Server
 from kube import ApiError, Kube, Object, Seen, Watch
 

@@ -31,12 +31,12 @@ def run(world: World, story: Story, backend: str, seed: int, *, keep: bool) -> C
     case, started = Case(world, story, backend, seed), time.time()
     try:
         story.tell(case)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         case.failures.append(f"{type(error).__name__}: {error}")
         (world.results / f"{case.ns}.traceback").write_text(traceback.format_exc())
     try:
         case.close(keep=keep)
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         case.failures.append(f"at the end: {type(error).__name__}: {error}")
     say(f"{'FAIL' if case.failures else 'ok  '} {case.name:38} {time.time() - started:5.1f} s  {'; '.join(case.notes)}")
     for failure in case.failures:

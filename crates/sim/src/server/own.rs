@@ -146,7 +146,7 @@ impl Api {
                 subresource,
                 time: &time,
             };
-            apply::after_update(&kind.shape, old.managers().to_vec(), &**old, &new, &writer)
+            apply::after_update(&kind.shape, old.managers().to_vec(), &old, &new, &writer)
         };
         let cause = self.own_cause(by, Verb::Update, subresource);
         let stored = self.keep(

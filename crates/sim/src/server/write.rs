@@ -288,7 +288,7 @@ impl Api {
             Ownership::Known(managers) => managers,
             Ownership::Tracked => {
                 let time = self.clock.stamp();
-                apply::after_update(&kind.shape, managers, &***old, &new, &writer(call, &time))
+                apply::after_update(&kind.shape, managers, old, &new, &writer(call, &time))
             }
         };
         if call.resource.subresource.is_empty() {
