@@ -193,6 +193,43 @@ fn every_link_of_the_docs_leads_somewhere() {
     }
 }
 
+/// The YAML of a page's code blocks, or of a whole file.
+fn yaml_of(path: &str) -> Vec<String> {
+    let text = read(path);
+    if !path.ends_with(".md") {
+        return vec![text];
+    }
+    let blocks = text.split("```yaml\n").skip(1);
+    let inside = blocks.filter_map(|rest| rest.split("```").next());
+    inside.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_yaml_of_the_docs_and_the_manifests_parses_and_every_canary_in_it_is_a_plan() {
+    let mut canaries = 0;
+    let pages = files("*.md").into_iter();
+    for path in pages
+        .chain(files("dist/*.yaml"))
+        .chain(files("docs/*.yaml"))
+    {
+        for yaml in yaml_of(&path) {
+            let objects: Result<Vec<Value>, _> = serde_saphyr::from_multiple(&yaml);
+            let objects = objects.unwrap_or_else(|error| panic!("{path}: {error}\n{yaml}"));
+            for object in objects.into_iter().filter(|it| it["kind"] == "Canary") {
+                let canary = serde_json::from_value(object)
+                    .unwrap_or_else(|error| panic!("{path}: {error}"));
+                let plan = slipway_core::plan::Plan::parse(
+                    &canary,
+                    &slipway_core::plan::Defaults::default(),
+                );
+                assert!(plan.is_ok(), "{path}: {:?}", plan.err());
+                canaries += 1;
+            }
+        }
+    }
+    assert!(canaries > 0, "there is no Canary in the docs");
+}
+
 #[test]
 fn nothing_committed_names_a_machine() {
     // Spelled so that this file does not find itself.
