@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use slipway_controller::error::chain;
 
 /// Progressive delivery for Kubernetes: tests, shifts, checks, and promotes or rolls back.
 #[derive(Debug, Parser)]
@@ -51,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         // Where even this cannot be written, nobody is left to read it.
-        writeln!(std::io::stderr(), "error: {error:#}").unwrap_or_default();
+        writeln!(std::io::stderr(), "error: {}", chain(error.as_ref())).unwrap_or_default();
         ExitCode::FAILURE
     })
 }
