@@ -7,7 +7,11 @@
     reason = "the helpers of tests may fail, and look at one case of many"
 )]
 
-#[expect(dead_code, reason = "each test takes its part of the world")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "each test takes its part of the world"
+)]
 mod support;
 
 use chrono::TimeDelta;

@@ -1,12 +1,17 @@
 //! How releases really break (the catalogue of failures), one story each. The oracle of the world checks the promises at every write.
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::wildcard_enum_match_arm,
     reason = "the helpers of tests may fail, and look at one case of many"
 )]
 
-#[expect(dead_code, reason = "each test takes its part of the world")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "each test takes its part of the world"
+)]
 mod support;
 
 use chrono::TimeDelta;
@@ -437,8 +442,11 @@ fn fc_056_a_lost_primary_is_made_again_from_what_was_promoted_and_never_from_the
 
 // Stuck for ever.
 
+/// Its name, what becomes of the workload at a second, and the workload that it is made of.
+type Unready = (&'static str, fn(i64, Workload) -> Workload, Workload);
+
 /// The ways in which a workload is not ready.
-fn unready(revision: &str) -> Vec<(&'static str, fn(i64, Workload) -> Workload, Workload)> {
+fn unready(revision: &str) -> Vec<Unready> {
     let same = |_, workload| workload;
     let grows = |second, workload: Workload| Workload {
         replicas: 4 + second % 3,
@@ -780,23 +788,40 @@ fn fc_042_traffic_returns_at_once_whatever_the_settle_time_and_pods_go_later() {
 
 #[test]
 fn fc_034_a_gate_that_stays_closed_for_two_days_is_named_and_told_once() {
-    let mut world = weighted().hook("confirm-promotion", "gate").initialised();
-    world.answers("gate", Reply::No);
-    world.push("v2");
-    world.run_until(|world| world.phase() == Phase::WaitingPromotion);
-    let since = world.now;
-    world.run_for(2 * 24 * 3600);
-    let waiting = slipway(&world.stored).waiting.unwrap();
-    assert_eq!(
-        (waiting.for_.as_str(), waiting.since),
-        ("confirm-promotion hook gate", since)
-    );
-    let alerts = world.happened(&["alert"]);
-    let alerts = alerts
-        .iter()
-        .filter(|alert| alert.contains("waiting for approval"));
-    assert_eq!(alerts.count(), 1);
-    assert_eq!(world.share_of_canary(), 60);
+    let gates = [
+        ("confirm-rollout", Phase::Waiting, 0),
+        ("confirm-traffic-increase", Phase::Progressing, 0),
+        ("confirm-promotion", Phase::WaitingPromotion, 60),
+    ];
+    for (kind, phase, share) in gates {
+        let mut world = weighted().hook(kind, "gate").interval(60).initialised();
+        world.answers("gate", Reply::No);
+        world.push("v2");
+        let what = format!("{kind} hook gate");
+        let awaited = what.clone();
+        world.run_until(move |world| waits_for(world).as_ref() == Some(&awaited));
+        let (since, stored) = (world.now, world.stored.clone());
+        world.run_for(2 * 24 * 3600);
+        assert_eq!(world.stored, stored, "nothing to write\n{}", world.tale());
+        assert_eq!(world.phase(), phase);
+        let waiting = slipway(&world.stored).waiting.unwrap();
+        assert_eq!((waiting.for_, waiting.since), (what, since));
+        let alerts = world.happened(&["alert"]);
+        let alerts = alerts.iter().filter(|alert| alert.contains("waiting"));
+        assert_eq!(alerts.count(), 1, "{}", world.tale());
+        assert_eq!(world.share_of_canary(), share);
+        // And it is asked at its pace all the while: the gate that opens is heard within an interval.
+        world.answers("gate", Reply::Yes);
+        let opened_at = world.now;
+        world.run_until(move |world| world.phase() != phase || world.share_of_canary() != share);
+        assert!(
+            world.now - opened_at <= TimeDelta::seconds(61),
+            "{}",
+            world.tale()
+        );
+        world.run();
+        assert_eq!(world.phase(), Phase::Succeeded, "{}", world.tale());
+    }
 }
 
 #[test]

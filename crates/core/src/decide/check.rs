@@ -57,10 +57,9 @@ const ANSWER: &str = " to answer";
 /// before the first step that costs no write of its own, and is said at once.
 fn unanswered(mut draft: Draft<'_>) -> Decision {
     let (now, interval) = (draft.case.now, draft.case.plan.interval);
-    let asked = draft
-        .questions
-        .iter()
-        .find(|question| question.round.tick != gate::POLLED);
+    let asked = draft.questions.iter().find(|question| {
+        question.round.tick != gate::POLLED || gate::is_rollback(&question.subject)
+    });
     let whom = asked.map(|question| words::asked(draft.case.plan, &question.subject));
     let step_at = draft.case.release().and_then(|release| release.step_at);
     let named_at = due(step_at, interval * 2, now);
@@ -168,22 +167,28 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
 /// All checks passed: the next move, behind its gates.
 fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
     let next = next_move(draft.case.plan, &draft.status);
+    if next.is_gated() && is_asked_to_roll_back(&draft) {
+        return unanswered(draft);
+    }
     let round = gate::round_of_tick(&draft, tick);
     let mut passed = Vec::new();
     for kind in gates_before(&draft, next) {
         match gate::ask(&mut draft, *kind, Phase::Progressing, &round) {
             Gate::Open(notes) => passed.extend(notes),
             Gate::Asked => return unanswered(draft),
-            Gate::Closed(hook) => {
-                note_passed(&mut draft, tick, passed);
-                return closed(draft, hook);
-            }
+            Gate::Closed(hook) => return closed(draft, hook, tick, passed),
         }
     }
     note_passed(&mut draft, tick, passed);
     draft.stop_waiting();
     draft.release().confirmed |= next.is_gated();
     take(draft, next)
+}
+
+/// Whether a rollback hook has yet to say whether to roll back. A step does not wait for it, for a rollback undoes it; a promotion does (FC-041).
+fn is_asked_to_roll_back(draft: &Draft<'_>) -> bool {
+    let mut asked = draft.questions.iter();
+    asked.any(|question| gate::is_rollback(&question.subject))
 }
 
 /// The gates that stand before a move, in order. A closed traffic gate holds a weighted release before its promotion as well, as in Flagger (Q11).
@@ -221,20 +226,27 @@ fn note_passed(draft: &mut Draft<'_>, tick: u64, gates: Vec<Note>) {
     draft.tell_all(gates);
 }
 
-/// A gate is closed: told once, when the wait begins, and the checks go on at their pace.
-fn closed(mut draft: Draft<'_>, hook: &Hook) -> Decision {
+/// A gate is closed: told once, when the wait begins. It is asked again at its pace, and the checks with it; while all stays as it is, nothing is
+/// written.
+fn closed(mut draft: Draft<'_>, hook: &Hook, tick: u64, passed: Vec<Note>) -> Decision {
     let (plan, kind, name) = (draft.case.plan, hook.kind, &hook.name);
-    let before = draft.case.slipway().waiting;
+    let promotes = kind == HookKind::ConfirmPromotion;
     let what = format!("{} hook {name}", kind.as_str());
-    let was_told = if kind == HookKind::ConfirmPromotion {
-        let waited = draft.status.phase == Phase::WaitingPromotion;
-        draft.status.phase = Phase::WaitingPromotion;
-        waited
+    let waited = draft.waiting().is_some_and(|waiting| waiting.for_ == what);
+    let was_told = if promotes {
+        draft.status.phase == Phase::WaitingPromotion
     } else {
-        before.is_some_and(|waiting| waiting.for_ == what)
+        waited
     };
+    if was_told && waited {
+        return draft.decide();
+    }
+    note_passed(&mut draft, tick, passed);
     if !was_told {
         draft.tell(words::gate_closed(plan, kind, name, hook.mute_alert));
+    }
+    if promotes {
+        draft.status.phase = Phase::WaitingPromotion;
     }
     draft.wait_for(what);
     step(&mut draft);

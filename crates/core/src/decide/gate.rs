@@ -28,8 +28,9 @@ struct Heard {
 
 /// Asks the gates of one kind, in order: the first no stops.
 ///
-/// In a round with a tick an answer holds for that tick. In a round without one it holds for an interval, a yes as well as a no: gates are polled,
-/// and the yes of one is worth nothing when the yes of the next comes a day later.
+/// In a round with a tick a yes holds for that tick, and a no for an interval: then the checks and gates of the tick are asked anew
+/// ([`round_of_tick`]). In a round without one both hold for an interval: gates are polled, and the yes of one is worth nothing when the yes of the
+/// next comes a day later.
 pub(super) fn ask<'a>(
     draft: &mut Draft<'a>,
     kind: HookKind,
@@ -44,8 +45,8 @@ pub(super) fn ask<'a>(
             draft.questions.push(question);
             return Gate::Asked;
         };
-        let is_asked_again = round.tick == POLLED && poll(draft, question, &heard);
-        match (heard.yes, is_asked_again) {
+        let is_polled = round.tick == POLLED || !heard.yes;
+        match (heard.yes, is_polled && poll(draft, question, &heard)) {
             (true, false) => passed.extend(words::hook_passed(kind, &hook.name)),
             (true, true) => return Gate::Asked,
             (false, _) => return Gate::Closed(hook),
@@ -78,16 +79,63 @@ pub(super) fn any<'a>(
 pub(super) const POLLED: u64 = 0;
 
 /// The round of a question about this release: answers of another release, revision or tick are void.
+///
+/// A gate that is closed does not end its tick, so that a wait of days writes nothing: an interval after its no everything is asked anew.
 pub(super) fn round_of_tick(draft: &Draft<'_>, tick: u64) -> Round {
     let release = draft.case.release();
-    Round {
+    let first = Round {
         // Ticks count from 0, which stands for none here.
         tick: tick + 1,
         ..round(
             draft,
             release.map_or("", |release| release.revision.as_str()),
         )
+    };
+    Round {
+        after: asked_anew_after(draft, &first),
+        ..first
     }
+}
+
+/// The no of a gate after which the questions of this tick are asked, when it is not the first time.
+fn asked_anew_after(draft: &Draft<'_>, first: &Round) -> Option<DateTime<Utc>> {
+    let answers = draft.case.seen.answers.iter();
+    let of_gates = answers.filter(|answered| {
+        is_gate_of_tick(&answered.question.subject) && is_same(&answered.question.round, first)
+    });
+    let newest = of_gates.max_by_key(|answered| answered.at)?;
+    let is_old = draft.case.now >= newest.at + draft.case.plan.interval;
+    if is_old && newest.answer != Answer::Hook(Verdict::Passed) {
+        return Some(newest.at);
+    }
+    newest.question.round.after
+}
+
+/// Whether this asks a hook whether to roll back.
+pub(super) fn is_rollback(subject: &Subject) -> bool {
+    match subject {
+        Subject::Hook { kind, .. } => *kind == HookKind::Rollback,
+        Subject::Metric { .. } => false,
+    }
+}
+
+fn is_gate_of_tick(subject: &Subject) -> bool {
+    match subject {
+        Subject::Hook { kind, .. } => matches!(
+            kind,
+            HookKind::ConfirmTrafficIncrease | HookKind::ConfirmPromotion
+        ),
+        Subject::Metric { .. } => false,
+    }
+}
+
+/// Whether two rounds are the same but for the answer after which they ask.
+fn is_same(left: &Round, right: &Round) -> bool {
+    let first = |round: &Round| Round {
+        after: None,
+        ..round.clone()
+    };
+    first(left) == first(right)
 }
 
 /// The round of a question that is polled, about a revision.
@@ -128,17 +176,14 @@ fn poll(draft: &mut Draft<'_>, question: Question, heard: &Heard) -> bool {
     true
 }
 
-/// The newest answer of a hook in a round, whichever asking it answers: it keeps its answer when the phase moves to Waiting between two askings.
+/// The newest answer of a hook in a round. Of a round without a tick whichever asking it answers: it keeps its answer when the phase moves to Waiting
+/// between two askings.
 fn heard(draft: &Draft<'_>, question: &Question) -> Option<Heard> {
-    let same_round = |round: &Round| {
-        Round {
-            after: None,
-            ..round.clone()
-        } == question.round
-    };
     let of_round = draft.case.seen.answers.iter().filter(|answered| {
+        let round = &answered.question.round;
         same_hook(&answered.question.subject, &question.subject)
-            && same_round(&answered.question.round)
+            && is_same(round, &question.round)
+            && (round.tick == POLLED || *round == question.round)
     });
     let newest = of_round.max_by_key(|answered| answered.at)?;
     match &newest.answer {
