@@ -238,10 +238,16 @@ fn p6_inv_8_a_crash_after_any_write_changes_no_step_no_end_and_no_event() {
     }
 }
 
-/// After a crash nobody knows whether the last transition was told: it is told again. Nothing else is, and nothing is lost.
+/// After a crash nobody knows whether the last transition was told: it is told again. Nothing else is, and nothing is lost. That a side is late
+/// is a matter of time, and may be told in one of the two only.
 fn repeats_one_transition_at_most(straight: &World, crashed: &World) {
-    let mut again = told(crashed);
-    for text in told(straight) {
+    let is_late = |text: &String| {
+        let side = text.starts_with("! canary deployment") || text.starts_with("! app-primary");
+        side && text.ends_with(" not ready: ")
+    };
+    let timeless = |world| told(world).into_iter().filter(|text| !is_late(text));
+    let mut again: Vec<String> = timeless(crashed).collect();
+    for text in timeless(straight) {
         let place = again.iter().position(|other| *other == text);
         let place = place.unwrap_or_else(|| panic!("lost: {text}\n{}", crashed.tale()));
         again.remove(place);

@@ -550,6 +550,27 @@ fn fc_029_a_primary_that_does_not_become_ready_fails_its_promotion_at_its_deadli
 }
 
 #[test]
+fn a_side_that_is_late_is_told_once_after_an_interval() {
+    let late = |world: &World, whose: &str| {
+        let told = world.told();
+        let of_side = told.iter().filter(|text| text.contains(whose));
+        of_side.filter(|text| text.contains(" not ready: ")).count()
+    };
+    let mut world = weighted().initialised();
+    world.starts_in(Side::Canary, "v2", 9);
+    world.starts_in(Side::Primary, "v2", 35);
+    world.push("v2");
+    world.run();
+    assert_eq!(world.phase(), Phase::Succeeded, "{}", world.tale());
+    assert_eq!(late(&world, "! canary deployment"), 0, "{}", world.tale());
+    assert_eq!(late(&world, "! app-primary.test"), 1, "{}", world.tale());
+    world.starts_in(Side::Canary, "v3", 35);
+    world.push("v3");
+    world.run();
+    assert_eq!(late(&world, "! canary deployment"), 1, "{}", world.tale());
+}
+
+#[test]
 fn fc_029_what_kubernetes_gave_up_is_rolled_back_at_once() {
     let plan = weighted().plan();
     let stuck = Workload {
@@ -945,6 +966,7 @@ fn p4_traffic_returns_to_the_primary_only_when_it_is_ready_and_in_the_steps_that
     let expected = [
         "status Promoting 60/0 failed 0",
         "tell Copying app.test template spec to app-primary.test",
+        "tell ! app-primary.test not ready: waiting for rollout to finish: 1 old replicas are pending termination",
         "status Promoting 35/0 failed 0",
         "tell Advance app.test primary weight 65",
         "status Promoting 10/0 failed 0",

@@ -230,6 +230,27 @@ impl<'a> Draft<'a> {
         slipway.and_then(|slipway| slipway.waiting.as_ref())
     }
 
+    /// Tells, once, that what is awaited has not come within an interval, in the words that `explain` makes of `why`: most waits are shorter, and
+    /// what takes longer is what a person looks for.
+    pub(crate) fn tell_late(&mut self, explain: fn(&Plan, &str) -> String, why: &str) {
+        let plan = self.case.plan;
+        let since = self
+            .waiting()
+            .map_or(self.case.now, |waiting| waiting.since);
+        let late_at = since + plan.interval;
+        if self.case.now < late_at {
+            self.wake_at(late_at);
+            return;
+        }
+        let begins = explain(plan, "");
+        let last = self.case.status.slipway.as_ref();
+        let last = last.and_then(|slipway| slipway.transition.as_ref());
+        let mut told = last.iter().flat_map(|transition| &transition.notes);
+        if !told.any(|note| note.text.starts_with(&begins)) {
+            self.tell(words::warning(explain(plan, why)));
+        }
+    }
+
     /// Starts or reads the clock of the progress deadline; whether it has run out.
     pub(crate) fn deadline_is_over(&mut self) -> bool {
         let (now, deadline) = (self.case.now, self.case.plan.progress_deadline);

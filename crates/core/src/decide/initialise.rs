@@ -104,6 +104,8 @@ fn await_primary(mut draft: Draft<'_>, why: &str) -> Decision {
         let text = words::not_ready_primary(draft.case.plan, why);
         draft.slipway().reason = Some(text.clone());
         draft.tell(words::warning(text));
+    } else if !was_told {
+        draft.tell_late(words::not_ready_primary, why);
     }
     draft.decide()
 }

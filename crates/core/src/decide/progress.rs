@@ -9,7 +9,7 @@ use super::promote;
 use super::rollback;
 use super::start;
 use crate::decision::Decision;
-use crate::plan::HookKind;
+use crate::plan::{HookKind, Plan};
 use crate::readiness::Readiness;
 use crate::words;
 
@@ -75,7 +75,7 @@ pub(super) fn supersede(draft: Draft<'_>, revision: String) -> Decision {
 /// Waits for a side to become ready: `None` when it is, a decision while it may still come, the reason when it is too late.
 fn await_side(draft: &mut Draft<'_>, side: Side) -> Option<Result<Decision, String>> {
     let plan = draft.case.plan;
-    let (name, explain): (_, fn(&_, &str) -> String) = match side {
+    let (name, explain): (_, fn(&Plan, &str) -> String) = match side {
         Side::Primary => (&plan.names.primary, words::not_ready_primary),
         Side::Canary => (&plan.target.name, words::not_ready_canary),
     };
@@ -90,6 +90,7 @@ fn await_side(draft: &mut Draft<'_>, side: Side) -> Option<Result<Decision, Stri
             if draft.deadline_is_over() {
                 return Some(Err(explain(plan, &why)));
             }
+            draft.tell_late(explain, &why);
             Some(Ok(Draft::replace(draft).decide()))
         }
     }

@@ -69,6 +69,7 @@ pub(super) fn promoting(mut draft: Draft<'_>) -> Decision {
             if draft.deadline_is_over() {
                 return fail(draft, &why);
             }
+            draft.tell_late(words::not_ready_primary, &why);
             draft.decide()
         }
     }
