@@ -44,7 +44,9 @@ def text(value: Any) -> str:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[str]:
-    """Every value in an object with its path."""
+    """Every value in an object with its path; conditions are told by their types."""
+    if path == "conditions":
+        value = {condition["type"]: text(condition) for condition in value}
     if isinstance(value, dict):
         for key, item in sorted(value.items()):
             yield from leaves(item, f"{path}.{key}" if path else key)

@@ -31,6 +31,8 @@ PROMETHEUS, HOOKS = 19090, 19091
 TICK = int(os.environ.get("TICK", "2"))
 # How long a story waits for a phase, in seconds.
 PATIENCE = 60 + 18 * TICK
+# How long a story is watched after its end, in seconds: Slipway scales a canary down five seconds after its traffic has left.
+AFTERMATH = 8
 FOLLOWED = {
     "Canary": ("flagger.app/v1beta1", "canaries"),
     "Deployment": ("apps/v1", "deployments"),
@@ -159,7 +161,7 @@ class Recorder:
         try:
             self.kube.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": ns}})
             tell(Teller(self, ns))
-            time.sleep(3)
+            time.sleep(AFTERMATH)
         except (ApiError, OSError, GaveUpWaiting) as error:
             self.note(ns, "error", text=f"{type(error).__name__} {error}")
         with self.lock:
