@@ -164,7 +164,7 @@ impl Hands<'_> {
             Effect::RestorePrimary => self.restore_primary().await,
             Effect::Promote { revision } => self.promote(revision).await,
             Effect::ScaleUpTarget => self.scale_up_target().await,
-            Effect::ScaleDownTarget => self.scale(&self.plan.target.name, 0).await,
+            Effect::ScaleDownTarget => self.scale_down_target().await,
             Effect::CreatePrimaryScaler => self.sync_primary_scaler(Compare::First).await,
             Effect::PauseScaler => {
                 self.write_scaler(|scaler, object| scaler.pause(object))

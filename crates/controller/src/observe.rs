@@ -111,15 +111,12 @@ impl Shell {
 
     /// The kinds that a plan needs, each with whether its provider asks for it.
     fn kinds_of(&self, plan: &Plan, codecs: Option<&Codecs>) -> Vec<(Kind, bool)> {
-        let mut kinds = vec![
-            (kinds::DEPLOYMENT, false),
-            (kinds::SERVICE, false),
-            (ENDPOINT_SLICE, false),
-        ];
+        let mut kinds = vec![(kinds::SERVICE, false), (ENDPOINT_SLICE, false)];
         if self.tracks_configs {
             kinds.extend([(kinds::CONFIG_MAP, false), (kinds::SECRET, false)]);
         }
         if let Some(codecs) = codecs {
+            kinds.push((codecs.target.kind(), false));
             kinds.extend(codecs.scaler.map(|scaler| (scaler.kind(), false)));
             kinds.extend(
                 codecs
@@ -150,8 +147,14 @@ impl Shell {
             &codecs.target.kind().named(namespace, &plan.names.primary),
             key,
         );
-        view.observation.target = target.as_ref().and_then(|(_, workload)| workload.clone());
-        view.observation.primary = primary.as_ref().and_then(|(_, workload)| workload.clone());
+        // Kinds that are not always a workload are looked at here.
+        let judged = |found: &Option<(Value, Option<Workload>)>| {
+            let (object, workload) = found.as_ref()?;
+            let known = workload.clone();
+            Some(known.unwrap_or_else(|| codecs.target.observe(object)))
+        };
+        view.observation.target = judged(&target);
+        view.observation.primary = judged(&primary);
         view.target = target.map(|(object, _)| object);
         view.primary = primary.map(|(object, _)| object);
         self.select(plan, canary, codecs, view, found);
@@ -194,6 +197,7 @@ impl Shell {
                 Ok(selector) => view.selector = Some(selector),
                 Err(problem) => found.push(obstacles::invalid(problem)),
             }
+            found.extend(codecs.target.check(target).map(obstacles::invalid));
             view.ports = codecs.target.extra_ports(target, &canary.spec.service);
         } else if let Some(primary) = &view.primary
             && let Ok(of_primary) = codecs.target.selector(primary, &self.codecs)

@@ -82,6 +82,12 @@ pub mod kinds {
         kind: "Deployment",
         plural: "deployments",
     };
+    /// `DaemonSet`.
+    pub const DAEMON_SET: Kind = Kind {
+        api_version: "apps/v1",
+        kind: "DaemonSet",
+        plural: "daemonsets",
+    };
     /// `Service`.
     pub const SERVICE: Kind = Kind {
         api_version: "v1",

@@ -31,13 +31,13 @@ pub use configs::{ConfigKind, ConfigReference, TrackedConfig};
 pub use metadata::{ORIGINAL, REVISION};
 pub use scaler::{Scaler, scaler};
 pub use services::{needs as service_keys, restore_apex, services};
-pub use target::{Target, target};
+pub use target::{Resize, Target, target, workload};
 
 /// A kind that is known, but that this build has no codec for: nothing of it is touched (A12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// Of a target.
-    #[error("targets of kind {} have no codec in this build, it must be Deployment", of_target(*.0))]
+    #[error("targets of kind {} have no codec in this build, it must be Deployment or DaemonSet", of_target(*.0))]
     Target(TargetKind),
     /// Of a scaler.
     #[error("scalers of kind {} have no codec in this build, it must be HorizontalPodAutoscaler", of_scaler(*.0))]

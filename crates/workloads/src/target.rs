@@ -1,13 +1,15 @@
 //! The `Target` seam: a workload that a user deploys, and the primary that is made from it.
 
+mod daemonset;
 mod deployment;
+mod templated;
 #[cfg(test)]
 mod tests;
 
 use serde_json::Value;
 use slipway_api::CanaryService;
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
-use slipway_core::object::{Kind, Write};
+use slipway_core::object::{Kind, Write, kinds};
 use slipway_core::observation::Workload;
 use slipway_core::plan::{Problem, TargetKind};
 
@@ -22,6 +24,9 @@ pub trait Target: Send + Sync {
     /// What is judged about a target or a primary. Called for each event of the watch; an object without a status is one that nothing is
     /// known about yet.
     fn observe(&self, object: &Value) -> Workload;
+
+    /// What about the target keeps it from being released at all.
+    fn check(&self, object: &Value) -> Option<Problem>;
 
     /// How the pods of the target are told from others.
     ///
@@ -52,33 +57,31 @@ pub trait Target: Send + Sync {
         copy_id: &str,
     ) -> Result<Write, Problem>;
 
-    /// How many replicas a primary is created with: as many as the target has, at least 1.
-    fn initial_replicas(&self, target: &Value) -> i64;
-
     /// Whether the primary runs what the target holds, compared field by field; for taking over from Flagger.
     ///
     /// **Shape**: only the pod template counts, as for a revision. `flagger-id` and the suffix on names of config copies do not matter,
     /// and what the copies hold is not looked at.
     fn same_revision(&self, blueprint: &Blueprint<'_>, target: &Value, primary: &Value) -> bool;
 
-    /// How many replicas a target at zero is scaled up to.
+    /// What scales a target up that is at zero: to what its scaler or its primary asks for. `None`: it is up.
     ///
     /// **Shape**: `scaler_least` is the least number that the target's scaler goes to; `None` when it has no scaler, and 1 when the scaler
     /// could not be read.
-    fn replicas_from_zero(
+    fn scale_up(
         &self,
         target: &Value,
         primary: Option<&Value>,
         scaler_least: Option<i64>,
-    ) -> i64;
+    ) -> Option<Resize>;
 
-    /// How many replicas a promotion gives the primary through its `scale` subresource; `None`: it keeps those it has.
+    /// What scales a target to zero. `None`: it is there, or cannot be scaled.
+    fn scale_down(&self, target: &Value) -> Option<Resize>;
+
+    /// What a promotion does to the size of the primary. `None`: it keeps the one it has.
     ///
-    /// **Shape**: as many as the target has, so that a new number in the user's manifest arrives. A primary with a scaler (`scaled`) is left
-    /// to it, and zero is never copied.
-    ///
-    /// **Source**: dossier 01 §13.2. **Differs from Flagger**, which copies a zero too (Q20).
-    fn promoted_replicas(&self, target: &Value, primary: &Value, scaled: bool) -> Option<i64>;
+    /// **Shape**: as many replicas as the target has, so that a new number in the user's manifest arrives. A primary with a scaler (`scaled`)
+    /// is left to it, and zero is never copied.
+    fn resize_primary(&self, target: &Value, primary: &Value, scaled: bool) -> Option<Resize>;
 
     /// The writes that record what is promoted, so that a lost primary can be made again as it was: the new record, then the end of the old.
     ///
@@ -115,6 +118,24 @@ pub trait Target: Send + Sync {
     }
 }
 
+/// How a workload gets another size.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Resize {
+    /// So many replicas, through its `scale` subresource: `replicas` stands in no apply.
+    Replicas(i64),
+    /// By a write to the object.
+    Write(Write),
+}
+
+/// The codec of the workloads of a kind of object; none for kinds that are not always a workload.
+pub fn workload(kind: Kind) -> Option<&'static dyn Target> {
+    match kind {
+        kinds::DEPLOYMENT => Some(&deployment::Deployment),
+        kinds::DAEMON_SET => Some(&daemonset::DaemonSet),
+        _ => None,
+    }
+}
+
 /// The codec of a kind of target.
 ///
 /// # Errors
@@ -122,8 +143,7 @@ pub trait Target: Send + Sync {
 pub fn target(kind: TargetKind) -> Result<&'static dyn Target, Unsupported> {
     match kind {
         TargetKind::Deployment => Ok(&deployment::Deployment),
-        TargetKind::DaemonSet | TargetKind::Service | TargetKind::Knative => {
-            Err(Unsupported::Target(kind))
-        }
+        TargetKind::DaemonSet => Ok(&daemonset::DaemonSet),
+        TargetKind::Service | TargetKind::Knative => Err(Unsupported::Target(kind)),
     }
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use slipway_api::names::{FLAGGER_ID, PRIMARY_SUFFIX, primary_name};
 use slipway_core::blueprint::Blueprint;
+use slipway_core::plan::TargetKind;
 
 use crate::configs::{ConfigKind, TrackedConfig};
 use crate::metadata::{copied, may_be_copied};
@@ -42,7 +43,10 @@ pub(crate) fn of_primary(
         remove(&mut template, "creationTimestamp");
     }
     if let Some(spec) = template.get_mut("spec") {
-        rewrite_placement(blueprint, spec);
+        // The pods of a DaemonSet are placed by the nodes: Flagger leaves its rules as they are.
+        if blueprint.plan.target.kind != TargetKind::DaemonSet {
+            rewrite_placement(blueprint, spec);
+        }
         rewrite_configs(spec, tracked);
     }
     template

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use slipway_api::names;
 use slipway_core::object::{Key, Write};
-use slipway_workloads::Scaler;
 use slipway_workloads::configs::{self, TrackedConfig};
+use slipway_workloads::{Resize, Scaler};
 use tracing::{debug, info};
 
 use super::{ActError, Compare, Hands};
@@ -85,14 +85,9 @@ impl Hands<'_> {
         let Some(primary) = &self.view.primary else {
             return Ok(());
         };
-        match self
-            .codecs
-            .target
-            .promoted_replicas(target, primary, self.codecs.scaler.is_some())
-        {
-            Some(wanted) => self.scale(&self.plan.names.primary, wanted).await,
-            None => Ok(()),
-        }
+        let scaled = self.codecs.scaler.is_some();
+        let resize = self.codecs.target.resize_primary(target, primary, scaled);
+        self.resize(&self.plan.names.primary, resize).await
     }
 
     /// The target, if it holds exactly this revision.
@@ -218,33 +213,49 @@ impl Hands<'_> {
         Some((scaler, source, live))
     }
 
-    /// Scales the target from zero; nothing if it has replicas.
+    /// Scales the target from zero; nothing if it is up.
     pub(super) async fn scale_up_target(&self) -> Result<(), ActError> {
         let Some(target) = &self.view.target else {
             return Ok(());
         };
-        if replicas(target) > 0 {
-            return Ok(());
-        }
         let least = match (self.codecs.scaler, self.scalers()) {
             (None, _) => None,
             (Some(_), None) => Some(1),
             (Some(scaler), Some((_, source, _))) => Some(scaler.least(&source)),
         };
-        let wanted =
-            self.codecs
-                .target
-                .replicas_from_zero(target, self.view.primary.as_ref(), least);
-        self.scale(&self.plan.target.name, wanted).await
+        let resize = self
+            .codecs
+            .target
+            .scale_up(target, self.view.primary.as_ref(), least);
+        self.resize(&self.plan.target.name, resize).await
+    }
+
+    /// Scales the target to zero; nothing if it is there.
+    pub(super) async fn scale_down_target(&self) -> Result<(), ActError> {
+        let live = self
+            .shell
+            .watches
+            .peek(&self.workload(&self.plan.target.name));
+        let resize = live.and_then(|live| self.codecs.target.scale_down(&live.value()));
+        self.resize(&self.plan.target.name, resize).await
+    }
+
+    async fn resize(&self, workload: &str, resize: Option<Resize>) -> Result<(), ActError> {
+        match resize {
+            None => Ok(()),
+            Some(Resize::Replicas(wanted)) => self.scale(workload, wanted).await,
+            Some(Resize::Write(write)) => self.write(&write, Compare::First).await,
+        }
+    }
+
+    fn workload(&self, name: &str) -> Key {
+        let kind = self.codecs.target.kind();
+        kind.named(&self.plan.canary.namespace, name)
     }
 
     /// Scales a workload through the scale subresource: `replicas` stands in no apply of ours.
-    pub(super) async fn scale(&self, workload: &str, wanted: i64) -> Result<(), ActError> {
-        let key = self
-            .codecs
-            .target
-            .kind()
-            .named(&self.plan.canary.namespace, workload);
+    async fn scale(&self, workload: &str, wanted: i64) -> Result<(), ActError> {
+        let key = self.workload(workload);
         let live = self.shell.watches.peek(&key);
         if live.is_none_or(|live| replicas(&live.value()) == wanted) {
             return Ok(());

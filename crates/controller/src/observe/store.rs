@@ -8,7 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
-use slipway_core::object::{Key, Kind, kinds};
+use slipway_core::object::{Key, Kind};
 use slipway_core::observation::Workload;
 
 /// The Canary that is to be looked at again: namespace and name.
@@ -261,10 +261,8 @@ fn compact(key: &Key, mut object: Value) -> Stored {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    let workload = (key.kind() == kinds::DEPLOYMENT)
-        .then(|| slipway_workloads::target(slipway_core::plan::TargetKind::Deployment).ok())
-        .flatten()
-        .map(|target| Arc::new(target.observe(&object)));
+    let workload =
+        slipway_workloads::workload(key.kind()).map(|target| Arc::new(target.observe(&object)));
     Stored {
         text: object.to_string().into(),
         version,
@@ -283,6 +281,7 @@ fn is_plain_write(entry: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use slipway_core::object::kinds;
 
     use super::*;
 

@@ -80,7 +80,7 @@ impl Case<'_> {
                 self.plan.target.kind.as_str()
             ));
         };
-        match readiness(name, workload, threshold) {
+        match readiness(self.plan.target.kind, name, workload, threshold) {
             Readiness::Ready if endpoints == Some(0) => Readiness::Waiting(
                 "waiting for rollout to finish: no endpoint of its Service is ready".to_owned(),
             ),

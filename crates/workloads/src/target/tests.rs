@@ -79,16 +79,14 @@ fn stored(write: &Write) -> Value {
 }
 
 #[test]
-fn only_deployments_have_a_codec_and_no_kind_falls_back_to_another() {
-    for kind in [
-        TargetKind::DaemonSet,
-        TargetKind::Service,
-        TargetKind::Knative,
-    ] {
+fn a_kind_without_a_codec_is_refused_and_falls_back_to_none() {
+    for kind in [TargetKind::Service, TargetKind::Knative] {
         let refused = target(kind).err().unwrap();
         assert_eq!(refused, Unsupported::Target(kind));
         assert!(
-            refused.to_string().ends_with("it must be Deployment"),
+            refused
+                .to_string()
+                .ends_with("it must be Deployment or DaemonSet"),
             "{refused}"
         );
     }
@@ -577,17 +575,21 @@ fn the_same_revision_is_told_from_another_whatever_flagger_named_the_configs() {
 fn a_target_at_zero_is_scaled_to_what_it_its_scaler_or_its_primary_asks_for() {
     let of = |replicas: i64| json!({"spec": {"replicas": replicas}});
     for (target, primary, least, expected) in [
-        (5, Some(2), Some(3), 5),
-        (0, Some(2), None, 2),
-        (0, Some(0), None, 1),
-        (0, None, None, 1),
-        (0, Some(7), Some(3), 3),
-        (0, Some(7), Some(1), 1),
-        (0, Some(7), Some(0), 1),
+        (5, Some(2), Some(3), None),
+        (0, Some(2), None, Some(2)),
+        (0, Some(0), None, Some(1)),
+        (0, None, None, Some(1)),
+        (0, Some(7), Some(3), Some(3)),
+        (0, Some(7), Some(1), Some(1)),
+        (0, Some(7), Some(0), Some(1)),
     ] {
         let primary = primary.map(of);
-        let found = deployment().replicas_from_zero(&of(target), primary.as_ref(), least);
-        assert_eq!(found, expected, "{target} {primary:?} {least:?}");
+        let found = deployment().scale_up(&of(target), primary.as_ref(), least);
+        assert_eq!(
+            found,
+            expected.map(Resize::Replicas),
+            "{target} {primary:?} {least:?}"
+        );
     }
 }
 
@@ -601,8 +603,8 @@ fn a_promotion_brings_a_new_number_of_replicas_and_never_zero() {
         (5, 2, true, None),
     ] {
         assert_eq!(
-            deployment().promoted_replicas(&of(target), &of(primary), scaled),
-            expected
+            deployment().resize_primary(&of(target), &of(primary), scaled),
+            expected.map(Resize::Replicas)
         );
     }
 }
@@ -711,4 +713,56 @@ fn the_name_of_a_record_stays_within_the_limit_and_tells_revisions_and_primaries
             "app-primary-".len() + 10
         );
     });
+}
+
+#[test]
+fn a_daemon_set_is_judged_by_the_nodes_that_should_have_a_pod_and_is_flaggers_revision_at_zero_too()
+{
+    let codec = target(TargetKind::DaemonSet).unwrap();
+    let template = json!({"metadata": {"labels": {"app": "app"}}, "spec": {"containers": [{"name": "app", "image": "app:v1"}]}});
+    let object = |template: &Value| {
+        json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": {"name": "app", "namespace": "test", "generation": 2},
+            "spec": {"selector": {"matchLabels": {"app": "app"}}, "template": template},
+            "status": {
+                "observedGeneration": 2, "desiredNumberScheduled": 4, "currentNumberScheduled": 3, "numberReady": 2,
+                "numberAvailable": 1, "updatedNumberScheduled": 3,
+            },
+        })
+    };
+    let mut hashed = template.clone();
+    hashed["spec"]["nodeSelector"] = json!({});
+    let expected = Workload {
+        revision: slipway_core::revision::revision(&template),
+        flagger_hash: slipway_core::revision::flagger_template_hash(&hashed),
+        generation: 2,
+        observed_generation: 2,
+        replicas: 4,
+        existing: 3,
+        updated: 3,
+        ready: 2,
+        available: 1,
+        ..Workload::default()
+    };
+    assert!(expected.flagger_hash.is_some());
+    assert_eq!(codec.observe(&object(&template)), expected);
+    let mut at_zero = template;
+    at_zero["spec"]["nodeSelector"] = json!({"flagger.app/scale-to-zero": "true"});
+    assert_eq!(codec.observe(&object(&at_zero)), expected);
+}
+
+#[test]
+fn a_daemon_set_that_is_updated_by_hand_is_refused() {
+    let codec = target(TargetKind::DaemonSet).unwrap();
+    let of = |strategy: Value| json!({"metadata": {"name": "app", "namespace": "test"}, "spec": {"updateStrategy": strategy}});
+    assert_eq!(codec.check(&of(json!({}))), None);
+    assert_eq!(codec.check(&of(json!({"type": "RollingUpdate"}))), None);
+    assert_eq!(
+        codec
+            .check(&of(json!({"type": "OnDelete"})))
+            .unwrap()
+            .to_string(),
+        "DaemonSet test/app: spec.updateStrategy.type is OnDelete, must be RollingUpdate"
+    );
 }

@@ -34,8 +34,9 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    pub(crate) fn codec() -> &'static dyn Target {
-        target(slipway_core::plan::TargetKind::Deployment).unwrap()
+    pub(crate) fn codec(&self) -> &'static dyn Target {
+        let plan = Plan::parse(&self.canary, &Defaults::default()).unwrap();
+        target(plan.target.kind).unwrap()
     }
 
     /// Calls `then` with the blueprint.
@@ -45,7 +46,7 @@ impl Given {
             include_label_prefixes: self.include_label_prefixes.clone(),
             ..CodecSettings::default()
         };
-        let codec = Self::codec();
+        let codec = self.codec();
         let selector = codec.selector(&self.target, &settings).unwrap();
         let ports = codec.extra_ports(&self.target, &self.canary.spec.service);
         then(&Blueprint {
@@ -67,7 +68,7 @@ impl Given {
     /// The tracked configs of the target with their sources.
     pub(crate) fn tracked(&self) -> Vec<(TrackedConfig, &Value)> {
         let mut tracked = Vec::new();
-        for reference in Self::codec().config_references(&self.target) {
+        for reference in self.codec().config_references(&self.target) {
             let kind = reference.kind.kind().kind;
             let source = self.configs.iter().find(|object| {
                 object["kind"] == kind && object["metadata"]["name"] == reference.name.as_str()

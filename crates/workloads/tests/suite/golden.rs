@@ -74,8 +74,10 @@ fn records() {
                 .iter()
                 .filter(|object| object["kind"] == "ControllerRevision")
                 .collect();
-            let primary = given.found("Deployment", &blueprint.plan.names.primary);
-            Given::codec().record(blueprint, &given.target, primary, &tracked, &seen)
+            let primary = given.found(given.codec().kind().kind, &blueprint.plan.names.primary);
+            given
+                .codec()
+                .record(blueprint, &given.target, primary, &tracked, &seen)
         })
     });
 }
@@ -109,8 +111,10 @@ fn primary(given: &Given) -> Answer {
             .into_iter()
             .map(|(config, _)| config)
             .collect();
-        let live = given.found("Deployment", &blueprint.plan.names.primary);
-        let write = Given::codec().primary(blueprint, &given.target, live, &tracked, "COPY-ID");
+        let live = given.found(given.codec().kind().kind, &blueprint.plan.names.primary);
+        let write = given
+            .codec()
+            .primary(blueprint, &given.target, live, &tracked, "COPY-ID");
         write.map(|write| vec![write])
     })
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use slipway_api::Side;
 use slipway_core::object::{Objects, Write, kinds};
 use slipway_workloads::adopt::{self, Part};
-use slipway_workloads::{TrackedConfig, configs, restore_apex, services};
+use slipway_workloads::{Resize, TrackedConfig, configs, restore_apex, services};
 
 use crate::given::Given;
 
@@ -90,34 +90,41 @@ fn template() -> impl Strategy<Value = Value> {
         })
 }
 
-/// A Canary of a Deployment with that template, with a choice of the configs tracked.
-fn given(template: &Value) -> Given {
+/// The kinds with a pod template.
+fn kind() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["Deployment", "DaemonSet"])
+}
+
+/// A Canary of a workload of that kind with that template, with a choice of the configs tracked.
+fn given(kind: &str, template: &Value) -> Given {
     let canary = json!({
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
         "metadata": {"name": "app", "namespace": "test", "uid": "u1"},
         "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
+            "targetRef": {"apiVersion": "apps/v1", "kind": kind, "name": "app"},
             "service": {"port": 80, "targetPort": "http"},
             "analysis": {"interval": "10s", "threshold": 1, "stepWeight": 50},
         },
     });
-    let target = json!({
+    let mut target = json!({
         "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        "kind": kind,
         "metadata": {"name": "app", "namespace": "test"},
         "spec": {
-            "replicas": 3,
             "selector": {"matchLabels": {"app": "app"}},
             "fieldOfTomorrow": {"a": 1},
             "template": template,
         },
     });
+    if kind == "Deployment" {
+        target["spec"]["replicas"] = json!(3);
+    }
     serde_json::from_value(json!({"canary": canary, "target": target})).unwrap()
 }
 
 fn tracked(given: &Given, chosen: &[bool]) -> Vec<TrackedConfig> {
-    let references = Given::codec().config_references(&given.target);
+    let references = given.codec().config_references(&given.target);
     let chosen = references
         .iter()
         .zip(chosen.iter().cycle())
@@ -129,7 +136,8 @@ fn tracked(given: &Given, chosen: &[bool]) -> Vec<TrackedConfig> {
 
 fn primary(given: &Given, live: Option<&Value>, tracked: &[TrackedConfig]) -> Write {
     given.blueprint(|blueprint| {
-        Given::codec()
+        given
+            .codec()
             .primary(blueprint, &given.target, live, tracked, "id")
             .unwrap()
     })
@@ -178,9 +186,9 @@ proptest! {
 
     #[test]
     fn p8_rendering_twice_is_rendering_once_and_no_apply_holds_replicas(
-        template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
+        kind in kind(), template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let given = given(&template);
+        let given = given(kind, &template);
         let tracked = tracked(&given, &chosen);
         let created = object(primary(&given, None, &tracked));
         let again = primary(&given, Some(&created), &tracked);
@@ -189,19 +197,21 @@ proptest! {
         } else {
             let mut applied = object(again);
             prop_assert_eq!(applied["spec"].get("replicas"), None);
-            applied["spec"]["replicas"] = created["spec"]["replicas"].clone();
+            if let Some(replicas) = created["spec"].get("replicas") {
+                applied["spec"]["replicas"] = replicas.clone();
+            }
             prop_assert_eq!(applied, created);
         }
     }
 
     #[test]
     fn no_name_of_a_tracked_config_is_left_without_the_suffix_and_no_other_gets_it(
-        template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
+        kind in kind(), template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let given = given(&template);
+        let given = given(kind, &template);
         let tracked = tracked(&given, &chosen);
         let rendered = object(primary(&given, None, &tracked));
-        for reference in Given::codec().config_references(&rendered) {
+        for reference in given.codec().config_references(&rendered) {
             let base = reference.name.strip_suffix("-primary");
             let is_tracked = |name: &str| tracked.iter().any(|config| config.kind == reference.kind && config.name == name);
             match base {
@@ -213,9 +223,9 @@ proptest! {
 
     #[test]
     fn whatever_else_stands_in_a_template_survives(
-        template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
+        kind in kind(), template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let given = given(&template);
+        let given = given(kind, &template);
         let rendered = object(primary(&given, None, &tracked(&given, &chosen)));
         prop_assert_eq!(&rendered["spec"]["fieldOfTomorrow"], &json!({"a": 1}));
         let survived = without_our_rewriting(rendered["spec"]["template"].clone(), &template);
@@ -224,11 +234,11 @@ proptest! {
 
     #[test]
     fn a_promotion_makes_the_primary_what_a_new_one_would_be(
-        before in template(), after in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
+        kind in kind(), before in template(), after in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let old = given(&before);
+        let old = given(kind, &before);
         let mut live = object(primary(&old, None, &tracked(&old, &chosen)));
-        let new = given(&after);
+        let new = given(kind, &after);
         let tracked = tracked(&new, &chosen);
         let wanted = object(primary(&new, None, &tracked));
         let write = primary(&new, Some(&live), &tracked);
@@ -242,17 +252,64 @@ proptest! {
 
     #[test]
     fn a_primary_holds_the_revision_it_was_made_from_and_no_other(
-        template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
+        kind in kind(), template in template(), chosen in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let given = given(&template);
+        let given = given(kind, &template);
         let live = object(primary(&given, None, &tracked(&given, &chosen)));
         let mut other = given.target.clone();
         other["spec"]["template"]["spec"]["containers"][0]["image"] = json!("other");
         let same = |target: &Value| {
-            given.blueprint(|blueprint| Given::codec().same_revision(blueprint, target, &live))
+            given.blueprint(|blueprint| given.codec().same_revision(blueprint, target, &live))
         };
         prop_assert!(same(&given.target));
         prop_assert!(!same(&other));
+    }
+}
+
+/// What a write or a scaling does to a workload.
+fn after(target: &Value, resize: Option<Resize>) -> Value {
+    let mut target = target.clone();
+    match resize {
+        None => {}
+        Some(Resize::Replicas(replicas)) => target["spec"]["replicas"] = json!(replicas),
+        Some(Resize::Write(Write::Merge { patch, .. })) => merge(&mut target, &patch),
+        Some(Resize::Write(other)) => panic!("{other:?}"),
+    }
+    target
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn scaling_down_and_up_again_is_no_new_revision_and_doing_either_twice_is_once(
+        kind in kind(), template in template(), disk in prop::option::of(Just("ssd")),
+    ) {
+        let mut template = template;
+        if let Some(disk) = disk {
+            template["spec"]["nodeSelector"] = json!({"disk": disk});
+        }
+        let given = given(kind, &template);
+        let codec = given.codec();
+        let down = after(&given.target, codec.scale_down(&given.target));
+        prop_assert_eq!(codec.scale_down(&down), None);
+        prop_assert_ne!(&down, &given.target);
+        let (before, at_zero) = (codec.observe(&given.target), codec.observe(&down));
+        prop_assert_eq!(&before.revision, &at_zero.revision);
+        prop_assert_eq!(before.flagger_hash, at_zero.flagger_hash);
+        let up = after(&down, codec.scale_up(&down, None, Some(3)));
+        prop_assert_eq!(codec.scale_up(&up, None, Some(3)), None);
+        prop_assert_eq!(before.revision, codec.observe(&up).revision);
+    }
+
+    #[test]
+    fn a_primary_is_never_made_at_zero(kind in kind(), template in template()) {
+        let given = given(kind, &template);
+        let mut down = given.target.clone();
+        down = after(&down, given.codec().scale_down(&down));
+        let at_zero: Given = Given { target: down, ..given };
+        let made = object(primary(&at_zero, None, &[]));
+        prop_assert_eq!(at_zero.codec().scale_up(&made, None, None), None, "{}", made);
     }
 }
 
@@ -329,7 +386,7 @@ proptest! {
     fn restore_gives_the_apex_back_after_any_history(
         original in service(), history in prop::collection::vec(any::<bool>(), 1..4),
     ) {
-        let given = given(&json!({"spec": {"containers": []}}));
+        let given = given("Deployment", &json!({"spec": {"containers": []}}));
         let mut live = original.clone();
         for primary in history {
             let side = if primary { Side::Primary } else { Side::Canary };
