@@ -41,7 +41,8 @@ kind: Policy
 omitStages: [RequestReceived, ResponseStarted]
 rules:
 - {level: Metadata, users: [flagger, slipway]}
-- {level: Metadata, userGroups: ["system:serviceaccounts:slipway"]}
+- {level: None, userGroups: ["system:serviceaccounts:kube-system"]}   # the controller manager's controllers
+- {level: Metadata, userGroups: ["system:serviceaccounts"]}
 - {level: None}
 Y
   start etcd etcd --data-dir etcd --unsafe-no-fsync --log-level=warn --quota-backend-bytes=4294967296

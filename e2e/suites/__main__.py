@@ -1,4 +1,4 @@
-"""Runs the stories, inside the space of a node: `python3 -m suites FOLDER PROGRAM CRDS [...]`. `e2e/run` calls this."""
+"""Runs the stories, inside the space of a node: `python3 -m suites FOLDER PROGRAM [...]`. `e2e/run` calls this."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 
 import suites.stories  # noqa: F401, to register them
 from suites import objects
-from suites.case import STORIES, Case, Story
-from suites.world import World
+from suites.case import STORIES, Case, Story, Under
+from suites.world import INSTALL, SMI_CRD, World
 
 printing = threading.Lock()
 
@@ -55,9 +55,9 @@ def chosen(names: list[str], *, everything: bool) -> list[tuple[Story, str]]:
     return found
 
 
-def prepare(world: World, crds: Path) -> None:
+def prepare(world: World) -> None:
     """What every case needs in the cluster."""
-    for manifest in (crds, Path(__file__).parents[1] / "cluster" / "smi-crd.yaml"):
+    for manifest in (INSTALL / "crds.yaml", SMI_CRD):
         subprocess.run(["kubectl", "apply", "--server-side", "-f", str(manifest)], check=True, stdout=subprocess.DEVNULL)
     kinds = ["canaries.flagger.app", "trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io"]
     names = [f"crd/{kind}" for kind in kinds]
@@ -67,12 +67,24 @@ def prepare(world: World, crds: Path) -> None:
     world.wait_available("e2e", "hooks")
 
 
+def run_group(world: World, under: Under, group: list[tuple[Story, str]], args: argparse.Namespace) -> list[Case]:
+    """Runs the cases that go together."""
+    if not group:
+        return []
+    if under is Under.SHARED:
+        world.install()
+    with ThreadPoolExecutor(1 if under is Under.ALONE else args.jobs) as pool:
+        done = list(pool.map(lambda pair: run(world, pair[0], pair[1], args.seed, keep=args.keep), group))
+    if under is Under.SHARED:
+        world.uninstall()
+    return done
+
+
 def main() -> int:
-    """Runs what is asked for; the last line is the summary, the exit code tells whether all passed."""
+    """Runs what is asked for; a line a case, the exit code tells whether all passed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the folder of the cluster")
     parser.add_argument("program", type=Path, help="slipway-e2e-live")
-    parser.add_argument("crds", type=Path, help="what `slipway crds` printed")
     parser.add_argument("--all", action="store_true", help="every case, not only the core")
     parser.add_argument("--only", nargs="*", default=[], help="story, backend or backend/story")
     parser.add_argument("--jobs", type=int, default=6, help="cases at the same time")
@@ -81,25 +93,17 @@ def main() -> int:
     args = parser.parse_args()
     world, started = World(args.folder, args.program), time.time()
     cases = chosen(args.only, everything=args.all)
-    prepare(world, args.crds)
+    prepare(world)
     say(f"{len(cases)} cases, {args.jobs} at a time, seed {args.seed}")
     done: list[Case] = []
     with world.linkerd_traffic_double():
-        for own in (False, True):
-            group = [(story, backend) for story, backend in cases if story.own_slipway == own]
-            if not group:
-                continue
-            if not own:
-                world.install("slipway", only_here=False)
-            with ThreadPoolExecutor(args.jobs) as pool:
-                done += pool.map(lambda pair: run(world, pair[0], pair[1], args.seed, keep=args.keep), group)
-            if not own:
-                world.kube.delete("apps/v1", "Deployment", "slipway", "slipway")
-                world.watch.until("Deployment", "slipway", "slipway", lambda obj: not obj, 30)
+        for under in Under:
+            group = [(story, backend) for story, backend in cases if story.under == under]
+            done += run_group(world, under, group, args)
     failed = sum(1 for case in done if case.failures)
     results = [{"case": case.name, "failures": case.failures, "notes": case.notes} for case in done]
     (world.results / "summary.json").write_text(json.dumps(results, indent=1))
-    say(f"{len(done) - failed} passed, {failed} failed in {time.time() - started:.0f} s")
+    say(f"{len(done)} cases in {time.time() - started:.0f} s")
     return 1 if failed else 0
 
 

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from suites import objects
@@ -14,6 +15,17 @@ from suites.world import BACKENDS, Users, World
 
 DONE = ("Succeeded", "Failed")
 Tell = Callable[["Case"], None]
+
+
+class Under(Enum):
+    """Whose eyes a case is under. The groups run in this order, one after the other."""
+
+    # The Slipway of the whole cluster, and all these cases at the same time.
+    SHARED = "the Slipway of the whole cluster"
+    # One in the namespace of the case, which it may kill; when no other Slipway is there.
+    OWN = "a Slipway of its own"
+    # Likewise, and one case at a time: it changes what the whole cluster has.
+    ALONE = "a Slipway of its own, alone"
 
 
 @dataclass(frozen=True)
@@ -25,8 +37,7 @@ class Story:
     backends: tuple[str, ...]
     # Run by a plain `e2e/run`; the others by --all.
     core: bool
-    # Cases with a Slipway of their own run after the others, when no other Slipway is there.
-    own_slipway: bool
+    under: Under
 
     @property
     def about(self) -> str:
@@ -38,11 +49,11 @@ STORIES: list[Story] = []
 
 
 def story(
-    *, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, own_slipway: bool = False
+    *, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, under: Under = Under.SHARED
 ) -> Callable[[Tell], Tell]:
     """Registers a function as a story, under its name."""
     def register(tell: Tell) -> Tell:
-        STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, own_slipway))
+        STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, under))
         return tell
 
     return register
@@ -193,6 +204,14 @@ class Case:
         last = [response for response in responses if response["at"] > end - 1000 * seconds]
         wrong = [response for response in last if response.get("revision") != revision or response.get("status") != 200]
         self.expect(last and not wrong, f"{len(wrong)} of the last {len(last)} requests were not answered well by {revision}: {wrong[:3]}")
+
+    def expect_promoted_step_by_step(self) -> None:
+        """Expects that v2 was promoted with every step taken once, and that no user noticed."""
+        self.expect(self.primary_image() == "app:v2", f"the primary runs {self.primary_image()}")
+        self.expect_scaled_down()
+        self.expect_weights(0, 20, 40, 60, 0)
+        self.expect_no_failed_request()
+        self.expect_at_the_end("v2")
 
     # The end
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 Object = dict[str, Any]
 
 APP = "app"
+SLIPWAY = "slipway"
+# Where dist/install puts Slipway for a whole cluster.
+SYSTEM = "slipway-system"
 HOOKS = "http://hooks.e2e"
 PROMETHEUS = "http://10.10.0.1:9090"
 
@@ -133,61 +137,23 @@ def hooks() -> list[Object]:
     ]
 
 
-# What Slipway may do: in the namespaces of the releases, and to the kinds that the three backends need.
-EVERYTHING = ["get", "list", "watch", "create", "update", "patch", "delete"]
-RULES: list[Object] = [
-    {"apiGroups": ["flagger.app"], "resources": ["*"], "verbs": EVERYTHING},
-    {"apiGroups": ["apps"], "resources": ["deployments", "deployments/scale", "daemonsets"], "verbs": EVERYTHING},
-    {"apiGroups": ["apps"], "resources": ["replicasets"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": [""], "resources": ["services", "configmaps", "secrets", "events"], "verbs": EVERYTHING},
-    {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch", "patch"]},
-    {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
-    {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": EVERYTHING},
-    {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": EVERYTHING},
-    {"apiGroups": ["networking.istio.io"], "resources": ["virtualservices", "destinationrules"], "verbs": EVERYTHING},
-    {"apiGroups": ["split.smi-spec.io"], "resources": ["trafficsplits"], "verbs": EVERYTHING},
-]
-CLUSTER_RULES = [{"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["get", "list", "watch"]}]
+def installation(manifests: str, *, ns: str | None, replicas: int) -> Object:
+    """A kustomization over dist/install, as a provider writes one: the image of the node, this cluster's Prometheus, a pace for suites.
 
-
-def slipway(ns: str, *, only_here: bool) -> list[Object]:
-    """Slipway as a pod under its own rights: for the whole cluster, or with nothing but a Role in its own namespace."""
-    name, labels = "slipway", {"app": "slipway"}
-    args = [
-        "controller",
-        "-mesh-provider=kubernetes",
-        f"-metrics-server={PROMETHEUS}",
-        "--minimum-interval=1s",
-        "-port=8080",
-        "-log-level=debug",
-        *([f"-namespace={ns}"] if only_here else []),
+    With a namespace it is the one for that namespace, with nothing cluster-wide. Later flags win, so the manifests' own stay as they are.
+    """
+    slipway = "/spec/template/spec/containers/0"
+    more = [f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", "-log-level=debug"]
+    patch = [
+        {"op": "replace", "path": "/spec/replicas", "value": replicas},
+        {"op": "add", "path": f"{slipway}/imagePullPolicy", "value": "Never"},
+        *({"op": "add", "path": f"{slipway}/args/-", "value": flag} for flag in more),
     ]
-    prefix, scope = ("", {"namespace": ns}) if only_here else ("Cluster", {})
-    rights = "rbac.authorization.k8s.io"
-    spec = {
-        "serviceAccountName": name,
-        "containers": [container("slipway:e2e", args, readinessProbe=probe("/readyz"), livenessProbe=probe("/healthz"))],
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        **({"namespace": ns} if ns else {}),
+        "resources": [f"{manifests}/{'namespaced' if ns else 'controller'}"],
+        "images": [{"name": SLIPWAY, "newTag": "e2e"}],
+        "patches": [{"target": {"kind": "Deployment", "name": SLIPWAY}, "patch": json.dumps(patch)}],
     }
-    return [
-        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": ns}},
-        {
-            "apiVersion": f"{rights}/v1",
-            "kind": f"{prefix}Role",
-            "metadata": {"name": name, **scope},
-            "rules": RULES + ([] if only_here else CLUSTER_RULES),
-        },
-        {
-            "apiVersion": f"{rights}/v1",
-            "kind": f"{prefix}RoleBinding",
-            "metadata": {"name": name, **scope},
-            "roleRef": {"apiGroup": rights, "kind": f"{prefix}Role", "name": name},
-            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": ns}],
-        },
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": name, "namespace": ns},
-            "spec": {"selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": spec}},
-        },
-    ]

@@ -16,13 +16,19 @@ from typing import Any
 
 from kube import Kube, Watch
 from suites import objects
-from suites.objects import APP, Object
+from suites.objects import APP, SLIPWAY, SYSTEM, Object
+
+PROJECT = Path(__file__).resolve().parents[2]
+INSTALL = PROJECT / "dist" / "install"
+SMI_CRD = PROJECT / "e2e" / "cluster" / "smi-crd.yaml"
+LEASE = "slipway-leader-election"
 
 # The kinds whose every state is remembered.
 FOLLOWED = [
     ("flagger.app/v1beta1", "Canary"),
     ("apps/v1", "Deployment"),
     ("v1", "Event"),
+    ("coordination.k8s.io/v1", "Lease"),
     ("networking.istio.io/v1beta1", "VirtualService"),
     ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
 ]
@@ -99,12 +105,12 @@ class World:
         """Applies objects as a user would."""
         self.kube.apply(*items)
 
-    def wait_available(self, ns: str, name: str, seconds: float = 60) -> None:
+    def wait_available(self, ns: str, name: str, seconds: float = 60, replicas: int = 1) -> None:
         """Until a Deployment is available; raises with what its pods say."""
         def available(obj: Object) -> bool:
             status = obj.get("status", {})
             is_current = status.get("observedGeneration") == obj.get("metadata", {}).get("generation")
-            return bool(is_current and status.get("availableReplicas"))
+            return bool(is_current and status.get("availableReplicas", 0) >= replicas)
 
         if not self.watch.until("Deployment", ns, name, available, seconds):
             pods = self.kube.list("v1", "Pod", ns)
@@ -149,17 +155,45 @@ class World:
         with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
             return [json.loads(line) for line in response.read().decode().splitlines()]
 
-    def install(self, ns: str, *, only_here: bool) -> None:
-        """Slipway in a namespace; returns when it is ready."""
-        self.apply(objects.namespace(ns), *objects.slipway(ns, only_here=only_here))
-        self.wait_available(ns, "slipway")
+    def install(self, ns: str | None = None, *, replicas: int = 1) -> None:
+        """Slipway under the rules of dist/install, for the whole cluster or for a namespace; returns when it is ready."""
+        where = self.folder.resolve() / f"install-{ns or SYSTEM}"
+        where.mkdir(exist_ok=True)
+        manifests = os.path.relpath(INSTALL, where)
+        # JSON is YAML.
+        (where / "kustomization.yaml").write_text(json.dumps(objects.installation(manifests, ns=ns, replicas=replicas), indent=1))
+        subprocess.run(["kubectl", "apply", "--server-side", "-k", str(where)], check=True, stdout=subprocess.DEVNULL)
+        self.wait_available(ns or SYSTEM, SLIPWAY, replicas=replicas)
 
-    def kill_slipway(self, ns: str) -> int:
-        """Ends Slipway's process by SIGKILL, as a crash would; returns its pid in this space."""
-        pod = self.kube.list("v1", "Pod", ns, "app=slipway")[0]
-        container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    def uninstall(self) -> None:
+        """Ends the Slipway of the whole cluster; returns when none of its pods is left."""
+        self.kube.delete("apps/v1", "Deployment", SYSTEM, SLIPWAY)
+        end = time.time() + 60
+        while self.kube.list("v1", "Pod", SYSTEM):
+            if time.time() > end:
+                raise RuntimeError("Slipway's pods are still there after 60 s")
+            time.sleep(0.2)
+
+    def leader(self, ns: str) -> str | None:
+        """The pod that holds the lease."""
+        lease = self.watch.latest("Lease", ns, LEASE)
+        # slipway_POD_CHANCE
+        parts = lease.get("spec", {}).get("holderIdentity", "").split("_")
+        return parts[1] if len(parts) == 3 else None
+
+    def signal_slipway(self, ns: str, pod: str, number: signal.Signals) -> int:
+        """Sends a signal to Slipway's process in a pod; returns its pid in this space."""
+        state = self.kube.get("v1", "Pod", ns, pod)["status"]["containerStatuses"][0]
+        container = state["containerID"].removeprefix("containerd://")
         ctr = ["ctr", "--address", str(self.folder / "containerd.sock"), "--namespace", "k8s.io", "tasks", "ls"]
         tasks = subprocess.run(ctr, check=True, capture_output=True, text=True).stdout
         pid = next(int(line.split()[1]) for line in tasks.splitlines() if line.startswith(container))
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
         return pid
+
+    def requests_of(self, ns: str) -> list[Object]:
+        """What the API server's audit log has of the Slipway in a namespace."""
+        user = f"system:serviceaccount:{ns}:{SLIPWAY}"
+        with (self.folder / "audit.log").open() as log:
+            entries = [json.loads(line) for line in log if user in line and line.endswith("}\n")]
+        return [entry for entry in entries if entry["user"]["username"] == user]
