@@ -65,13 +65,13 @@ pub fn services(
         .collect()
 }
 
-/// The writes that give the apex back as the user had it; none when it was made for the Canary and goes with it.
+/// The writes that give the apex back as the user had it; one that was made for the Canary is left to its users, selecting the target.
 ///
 /// **Shape**: `live` is the apex as it is, `None` when it does not exist. What the user applied last with kubectl comes first, then what was
 /// written down; after Flagger there may be neither, and then the apex selects the target.
 ///
-/// **Source**: dossier 01 §16.5. **Differs from Flagger**: ports and Flux' annotations are given back too, and an apex that does not exist is
-/// no error.
+/// **Source**: dossier 01 §16.5. **Differs from Flagger**: ports and Flux' annotations are given back too, an apex that does not exist is
+/// no error, and one that was made for the Canary does not go with it: its users would have nobody to ask any more (FC-094).
 ///
 /// # Errors
 /// What the user had is not JSON any more.
@@ -79,11 +79,15 @@ pub fn restore_apex(
     blueprint: &Blueprint<'_>,
     live: Option<&Value>,
 ) -> Result<Vec<Write>, Problem> {
-    let Some(live) = live.filter(|live| !is_ours(blueprint, live)) else {
+    let Some(live) = live else {
         return Ok(Vec::new());
     };
     let key = key(blueprint, &blueprint.plan.names.apex);
-    let object = original::restored(blueprint, &key, live)?;
+    let object = if is_ours(blueprint, live) {
+        Some(original::handed_over(blueprint, live))
+    } else {
+        original::restored(blueprint, &key, live)?
+    };
     let replace = object.map(|object| Write::Replace { key, object });
     Ok(replace.into_iter().collect())
 }

@@ -12,7 +12,7 @@ use slipway_core::plan::Problem;
 
 use super::{ports, selector};
 use crate::json::put;
-use crate::metadata::{LAST_APPLIED, ORIGINAL, annotation_of, copied};
+use crate::metadata::{LAST_APPLIED, ORIGINAL, annotation_of, canary_owners, copied, owners};
 
 /// The fields of a user's Service that we write, as they were.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -143,6 +143,26 @@ pub(super) fn restored(
     );
     put_annotations_back(&mut object, annotations.unwrap_or_default());
     Ok(Some(object))
+}
+
+/// A Service that was made for the Canary, as the user's from now on: it selects the target, and no Canary takes it along when it goes.
+pub(super) fn handed_over(blueprint: &Blueprint<'_>, live: &Value) -> Value {
+    let mut object = live.clone();
+    put(
+        &mut object,
+        &["spec", "selector"],
+        selector(blueprint, Side::Canary),
+    );
+    put_annotations_back(&mut object, Map::new());
+    let canaries: Vec<&Value> = canary_owners(live).collect();
+    let others: Vec<Value> = owners(live)
+        .filter(|owner| !canaries.contains(owner))
+        .cloned()
+        .collect();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.insert("ownerReferences".to_owned(), others.into());
+    }
+    object
 }
 
 /// The user's ports, those that came meanwhile from others than us, and the node ports that were allocated.
