@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 import threading
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 import suites.stories  # noqa: F401, to register them
 from suites import objects
 from suites.case import STORIES, Case, Story, Under
-from suites.world import INSTALL, SMI_CRD, World
+from suites.world import World
 
 printing = threading.Lock()
 
@@ -57,11 +56,7 @@ def chosen(names: list[str], *, everything: bool) -> list[tuple[Story, str]]:
 
 def prepare(world: World) -> None:
     """What every case needs in the cluster."""
-    for manifest in (INSTALL / "crds.yaml", SMI_CRD):
-        subprocess.run(["kubectl", "apply", "--server-side", "-f", str(manifest)], check=True, stdout=subprocess.DEVNULL)
-    kinds = ["canaries.flagger.app", "trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io"]
-    names = [f"crd/{kind}" for kind in kinds]
-    subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", *names], check=True, stdout=subprocess.DEVNULL)
+    world.install_crds()
     world.follow()
     world.apply(*objects.hooks())
     world.wait_available("e2e", "hooks")

@@ -11,10 +11,15 @@ from typing import Any
 
 from suites import objects
 from suites.objects import APP, Object
-from suites.world import BACKENDS, Users, World
+from suites.world import BACKENDS, LEASE, Users, World
 
 DONE = ("Succeeded", "Failed")
 Tell = Callable[["Case"], None]
+
+
+def identity_of(lease: Object) -> str:
+    """Who holds a lease; empty when nobody does."""
+    return str(lease.get("spec", {}).get("holderIdentity") or "")
 
 
 class Under(Enum):
@@ -84,16 +89,34 @@ class Case:
 
     # What a user does
 
-    def start(self, *, deadline: int = 60, webhooks: list[Object] | None = None) -> None:
-        """A namespace with the application at v1 and a Canary, initialised."""
+    def analysis(self) -> Object:
+        """How a release is judged on this backend."""
+        return {"threshold": self.backend.threshold, **self.backend.steps}
+
+    def deploy(self, *, deadline: int = 60) -> None:
+        """A namespace with the application at v1."""
         self.world.apply(objects.namespace(self.ns), objects.config(self.ns, "hello"), objects.deployment(self.ns, "v1", deadline))
         self.world.wait_available(self.ns, APP)
-        analysis: Object = {"threshold": self.backend.threshold, **self.backend.steps}
-        if webhooks:
-            analysis["webhooks"] = webhooks
-        self.world.apply(objects.canary(self.ns, self.backend.provider, analysis, deadline))
+
+    def start(self, *, deadline: int = 60, webhooks: list[Object] | None = None, spec: Object | None = None) -> None:
+        """A namespace with the application at v1 and a Canary, initialised."""
+        self.deploy(deadline=deadline)
+        analysis = self.analysis() | ({"webhooks": webhooks} if webhooks else {})
+        canary = objects.canary(self.ns, self.backend.provider, analysis, deadline)
+        canary["spec"] |= spec or {}
+        self.world.apply(canary)
+        self.is_initialised()
+
+    def is_initialised(self) -> None:
+        """Waits until the release is at rest for the first time; without that there is nothing to tell."""
         if not self.reaches("Initialized", seconds=90):
             raise RuntimeError(f"not initialised after 90 s: {json.dumps(self.status())[:1500]}")
+
+    def start_with_replicas(self, replicas: int) -> None:
+        """Likewise, under so many Slipways of its own, of which one leads."""
+        self.world.apply(objects.namespace(self.ns))
+        self.world.install(self.ns, replicas=replicas)
+        self.start()
 
     def serve(self, rate: int = 100) -> None:
         """Users begin to send requests; where no mesh brings some of them to the canary, so does a load test at its Service."""
@@ -104,10 +127,10 @@ class Case:
             self.clients["load"] = self.world.users(f"{self.ns}.load", f"http://{APP}-canary.{self.ns}/", None, 50)
         time.sleep(2)
 
-    def release(self, tag: str) -> None:
-        """Changes the image."""
+    def release(self, tag: str, **more: Any) -> None:
+        """Changes the image, and what else of the container is said."""
         self.changed_at = time.time()
-        change = {"spec": {"template": {"spec": {"containers": [{"name": APP, "image": f"app:{tag}"}]}}}}
+        change = {"spec": {"template": {"spec": {"containers": [{"name": APP, "image": f"app:{tag}", **more}]}}}}
         self.world.kube.patch("apps/v1", "Deployment", self.ns, APP, change, content_type="application/strategic-merge-patch+json")
 
     def reconfigure(self, greeting: str) -> None:
@@ -152,6 +175,23 @@ class Case:
         empty = self.world.watch.until("Deployment", self.ns, APP, lambda obj: obj.get("spec", {}).get("replicas") == 0, 20)
         self.expect(empty, "the canary's workload is not scaled down")
 
+    def identity(self) -> str:
+        """Under which name the Slipway stands that leads here."""
+        if not self.world.watch.until("Lease", self.ns, LEASE, identity_of, 30):
+            raise RuntimeError("nobody leads after 30 s")
+        return identity_of(self.world.watch.latest("Lease", self.ns, LEASE))
+
+    def leader(self) -> str:
+        """Its pod: an identity is slipway_POD_CHANCE."""
+        return self.identity().split("_")[1]
+
+    def expect_another_leads(self, before: str) -> None:
+        """Expects that the lease gets another holder than that identity; notes how long it took."""
+        since = time.time()
+        taken = self.world.watch.until("Lease", self.ns, LEASE, lambda lease: identity_of(lease) not in ("", before), 60)
+        self.expect(taken, "nobody else led within 60 s")
+        self.notes.append(f"another led after {time.time() - since:.1f} s")
+
     def weights(self) -> list[int]:
         """Every weight that the canary had on its route, in order; each sum is expected to be 100."""
         if self.backend.route_kind is None:
@@ -178,8 +218,10 @@ class Case:
         return [event["message"] for event in latest if event and event["involvedObject"]["kind"] == "Canary"]
 
     def expect_event(self, *parts: str) -> None:
-        """Expects an event with all of these parts in its text."""
-        found = any(all(part.lower() in text.lower() for part in parts) for text in self.events())
+        """Expects an event with all of these parts in its text, soon: events are written after the status."""
+        end = time.time() + 10
+        while not (found := any(all(part.lower() in text.lower() for part in parts) for text in self.events())) and time.time() < end:
+            time.sleep(0.2)
         self.expect(found, f"no event speaks of {' and '.join(parts)}: {self.events()}")
 
     def users(self) -> dict[str, Any]:

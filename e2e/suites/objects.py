@@ -9,6 +9,10 @@ Object = dict[str, Any]
 
 APP = "app"
 SLIPWAY = "slipway"
+# What the application has in its environment before a release that removes it.
+OLD_ENV = {"OLD": "yes"}
+# Flagger's checksum of the ConfigMap that greets with hello.
+CHECKSUM = "aac83f481075f7ca"
 # Where dist/install puts Slipway for a whole cluster.
 SYSTEM = "slipway-system"
 HOOKS = "http://hooks.e2e"
@@ -83,6 +87,17 @@ def deployment(ns: str, tag: str, deadline: int) -> Object:
     }
 
 
+def autoscaler(ns: str) -> Object:
+    """A HorizontalPodAutoscaler of the application. There are no pod metrics here: it holds its limits and no more."""
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": APP}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": APP, "namespace": ns},
+        "spec": {"scaleTargetRef": target, "minReplicas": 2, "maxReplicas": 4},
+    }
+
+
 def config(ns: str, greeting: str) -> Object:
     """The application's ConfigMap."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": APP, "namespace": ns}, "data": {"greeting": greeting}}
@@ -135,6 +150,79 @@ def hooks() -> list[Object]:
             "spec": {"selector": labels, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]},
         },
     ]
+
+
+def made_by_flagger(ns: str, provider: str, owner: Object, replicas: int) -> list[Object]:
+    """What a Flagger makes for the application at v1, at rest: the primary with so many replicas, the Services, the routes."""
+    primary = with_env(deployment(ns, "v1", 60), OLD_ENV)
+    primary["spec"]["replicas"] = replicas
+    name = f"{APP}-primary"
+    labels, template = {"app": name}, primary["spec"]["template"]
+    primary["metadata"] |= {"name": name, "labels": labels}
+    primary["spec"]["selector"] = {"matchLabels": labels}
+    template["metadata"]["labels"] = labels
+    template["metadata"]["annotations"]["flagger-id"] = "c7cbf972-4f02-4741-8e98-2e0e0a0e812a"
+    template["spec"]["volumes"][0]["configMap"]["name"] = name
+    copy = config(ns, "hello")
+    copy["metadata"]["name"] = name
+    kept = {"kustomize.toolkit.fluxcd.io/reconcile": "disabled", "helm.toolkit.fluxcd.io/driftDetection": "disabled"}
+    made = [copy, primary]
+    for service, selected in ((APP, name), (name, name), (f"{APP}-canary", APP)):
+        port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}
+        spec = {"type": "ClusterIP", "selector": {"app": selected}, "ports": [port]}
+        made.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": service, "labels": {"app": service}}, "spec": spec})
+    made += routes_of_flagger(provider)
+    for item in made:
+        item["metadata"] |= {"namespace": ns, "annotations": kept, "ownerReferences": [owner]}
+    return made
+
+
+def with_env(workload: Object, env: dict[str, str]) -> Object:
+    """A Deployment of the application with environment variables."""
+    workload["spec"]["template"]["spec"]["containers"][0]["env"] = [{"name": name, "value": value} for name, value in env.items()]
+    return workload
+
+
+def status_of_flagger() -> Object:
+    """The status of a Canary that a Flagger has initialised."""
+    at = "2026-01-01T00:00:00Z"
+    told = {
+        "type": "Promoted",
+        "status": "True",
+        "reason": "Initialized",
+        "message": "Deployment initialization completed.",
+        "lastTransitionTime": at,
+        "lastUpdateTime": at,
+    }
+    return {
+        "phase": "Initialized",
+        "canaryWeight": 0,
+        "failedChecks": 0,
+        "iterations": 0,
+        # A hash of one of Flagger's older versions, which nobody can reproduce: target and primary must be compared.
+        "lastAppliedSpec": "12345678901234567890",
+        "lastPromotedSpec": "12345678901234567890",
+        "lastTransitionTime": at,
+        "trackedConfigs": {f"configmap/{APP}": CHECKSUM},
+        "conditions": [told],
+    }
+
+
+def routes_of_flagger(provider: str) -> list[Object]:
+    """The routing objects of a Canary at rest."""
+    split = (f"{APP}-primary", 100), (f"{APP}-canary", 0)
+    if provider == "istio":
+        version = "networking.istio.io/v1beta1"
+        routes = [{"destination": {"host": host}, "weight": weight} for host, weight in split]
+        rule = {"apiVersion": version, "kind": "DestinationRule"}
+        rules = [{**rule, "metadata": {"name": host}, "spec": {"host": host}} for host, _ in split]
+        spec = {"gateways": ["mesh"], "hosts": [APP], "http": [{"route": routes}]}
+        return [*rules, {"apiVersion": version, "kind": "VirtualService", "metadata": {"name": APP}, "spec": spec}]
+    if provider == "linkerd":
+        backends = [{"service": host, "weight": str(weight)} for host, weight in split]
+        spec = {"service": APP, "backends": backends}
+        return [{"apiVersion": "split.smi-spec.io/v1alpha1", "kind": "TrafficSplit", "metadata": {"name": APP}, "spec": spec}]
+    return []
 
 
 def installation(manifests: str, *, ns: str | None, replicas: int) -> Object:

@@ -9,10 +9,21 @@ import time
 import urllib.request
 
 from suites import objects
-from suites.case import Case, Under, story
-from suites.objects import APP, SLIPWAY
+from suites.case import Case, Under, identity_of, story
+from suites.objects import APP
+from suites.world import LEASE
 
-SELECTOR = f"app.kubernetes.io/name={SLIPWAY}"
+
+def container_of(case: Case, pod: str) -> objects.Object:
+    """The state of Slipway's container in a pod."""
+    state: objects.Object = case.world.kube.get("v1", "Pod", case.ns, pod)["status"]["containerStatuses"][0]
+    return state
+
+
+def condition(obj: objects.Object, wanted: str) -> str | None:
+    """The status of a condition of an object."""
+    found = (one["status"] for one in obj.get("status", {}).get("conditions", []) if one["type"] == wanted)
+    return next(found, None)
 
 
 @story(core=True)
@@ -99,22 +110,162 @@ def config_change(case: Case) -> None:
 @story(under=Under.OWN)
 def controller_killed(case: Case) -> None:
     """Slipway is killed (-9) at a random moment of a release; the kubelet starts it again, and the release ends right."""
-    world = case.world
-    world.apply(objects.namespace(case.ns))
-    world.install(case.ns)
-    case.start()
+    case.start_with_replicas(1)
     case.serve()
     case.release("v2")
     delay = random.Random(f"{case.seed} {case.ns}").uniform(0, 12)
     time.sleep(delay)
-    phase = case.status().get("phase")
-    pod = world.kube.list("v1", "Pod", case.ns, SELECTOR)[0]["metadata"]["name"]
-    world.signal_slipway(case.ns, pod, signal.SIGKILL)
-    case.notes.append(f"killed after {delay:.2f} s ({phase}, weight {case.status().get('canaryWeight')})")
+    case.notes.append(f"killed after {delay:.2f} s ({case.status().get('phase')}, weight {case.status().get('canaryWeight')})")
+    pod = case.leader()
+    case.world.signal_slipway(case.ns, pod, signal.SIGKILL)
     case.ends("Succeeded", seconds=150)
     case.expect_promoted_step_by_step()
-    state = world.kube.get("v1", "Pod", case.ns, pod)["status"]["containerStatuses"][0]
+    state = container_of(case, pod)
     case.expect(state["restartCount"] == 1, f"Slipway was restarted {state['restartCount']} times, not once")
+
+
+@story(under=Under.OWN)
+def leader_killed(case: Case) -> None:
+    """Of two Slipways the one that leads is killed (-9) in the middle of a release; the other ends the release right."""
+    case.start_with_replicas(2)
+    case.serve()
+    case.release("v2")
+    case.reaches("Progressing", seconds=30)
+    before = case.identity()
+    case.world.signal_slipway(case.ns, case.leader(), signal.SIGKILL)
+    case.expect_another_leads(before)
+    case.ends("Succeeded", seconds=150)
+    case.expect_promoted_step_by_step()
+
+
+@story(under=Under.OWN)
+def leader_stopped(case: Case) -> None:
+    """Of two Slipways the one that leads is asked to stop (SIGTERM): it gives the lease up, and the next leader goes on at once."""
+    case.start_with_replicas(2)
+    case.serve()
+    case.release("v2")
+    case.reaches("Progressing", seconds=30)
+    before, pod = case.identity(), case.leader()
+    case.world.signal_slipway(case.ns, pod, signal.SIGTERM)
+    case.expect_another_leads(before)
+    holders = [identity_of(state.obj) for state in case.world.watch.states("Lease", case.ns, LEASE)]
+    case.expect("" in holders[holders.index(before) :], f"the lease was never given up: {sorted(set(holders))}")
+    case.ends("Succeeded", seconds=150)
+    case.expect_promoted_step_by_step()
+    last = container_of(case, pod).get("lastState", {}).get("terminated", {})
+    case.expect(last.get("exitCode") == 0, f"the stopped Slipway ended with {last}")
+
+
+@story(under=Under.OWN)
+def only_one_namespace(case: Case) -> None:
+    """Slipway for one namespace works with Roles only: it asks for nothing outside of it, and nothing is refused to it."""
+    case.start_with_replicas(1)
+    case.serve()
+    case.release("v2")
+    case.ends("Succeeded")
+    case.expect_promoted_step_by_step()
+    requests = [request for request in case.world.requests_of(case.ns) if "objectRef" in request]
+    outside = {request["requestURI"] for request in requests if request["objectRef"].get("namespace") != case.ns}
+    case.expect(requests, "the audit log has no request of Slipway")
+    case.expect(not outside, f"Slipway asked for {sorted(outside)}")
+    refused = {request["requestURI"] for request in requests if request["responseStatus"]["code"] in (401, 403)}
+    case.expect(not refused, f"Slipway was refused {sorted(refused)}")
+
+
+@story(under=Under.OWN)
+def taken_over(case: Case) -> None:
+    """What Flagger left at rest is taken over, and nothing moves; the next promotion removes from the primary what it should."""
+    world, replicas = case.world, 3
+    world.apply(objects.namespace(case.ns), objects.config(case.ns, "hello"))
+    target = objects.with_env(objects.deployment(case.ns, "v1", 60), objects.OLD_ENV)
+    del target["spec"]["replicas"]
+    world.apply(target, objects.canary(case.ns, case.backend.provider, case.analysis(), 60))
+    world.kube.patch("apps/v1", "Deployment", case.ns, APP, {"spec": {"replicas": 0}})
+    canary = world.kube.get("flagger.app/v1beta1", "Canary", case.ns, APP)
+    owner = {"apiVersion": canary["apiVersion"], "kind": "Canary", "name": APP, "uid": canary["metadata"]["uid"], "controller": True}
+    world.create_as("flagger", *objects.made_by_flagger(case.ns, case.backend.provider, owner, replicas))
+    world.write_status_as("flagger", canary, objects.status_of_flagger())
+    world.wait_available(case.ns, f"{APP}-primary", replicas=replicas)
+    case.serve()
+
+    world.install(case.ns)
+    taken = world.watch.until("Canary", case.ns, APP, lambda obj: obj.get("status", {}).get("slipway"), 30)
+    case.expect(taken, f"not taken over after 30 s: {json.dumps(case.status())[:800]}")
+    time.sleep(5)
+    case.expect(case.status().get("phase") == "Initialized", f"taking over made {case.status().get('phase')} of Initialized")
+    case.expect_weights(0)
+    primary = world.watch.latest("Deployment", case.ns, f"{APP}-primary")
+    case.expect(primary["metadata"]["generation"] == 1, "taking over changed the primary")
+
+    case.release("v2", env=[{"name": name, "$patch": "delete"} for name in objects.OLD_ENV])
+    case.ends("Succeeded")
+    case.expect_promoted_step_by_step()
+    primary = world.watch.latest("Deployment", case.ns, f"{APP}-primary")
+    env = primary["spec"]["template"]["spec"]["containers"][0].get("env")
+    case.expect(not env, f"the primary still has {env}")
+    sizes = {state.obj["spec"]["replicas"] for state in world.watch.states("Deployment", case.ns, f"{APP}-primary")}
+    case.expect(sizes == {replicas}, f"the primary was asked for {sizes} pods, not only {replicas}")
+
+
+@story(under=Under.ALONE, backends=("linkerd",))
+def mesh_installed_later(case: Case) -> None:
+    """Without the mesh's custom resource the Canary says so, and Slipway lives on; once it is there, the release goes on by itself."""
+    world, crd = case.world, "trafficsplits.split.smi-spec.io"
+    world.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, crd)
+    try:
+        world.apply(objects.namespace(case.ns))
+        world.install(case.ns)
+        case.deploy()
+        world.apply(objects.canary(case.ns, case.backend.provider, case.analysis(), 60))
+        said = world.watch.until("Canary", case.ns, APP, lambda obj: condition(obj, "ProviderUnavailable") == "True", 30)
+        case.expect(said, f"no condition speaks of the missing mesh: {json.dumps(case.status())[:800]}")
+        case.expect_event("trafficsplits")
+        primary = world.watch.latest("Deployment", case.ns, f"{APP}-primary")
+        case.expect(not primary, "a primary was made for a release that cannot be routed")
+    finally:
+        world.install_crds()
+    since = time.time()
+    case.is_initialised()
+    case.notes.append(f"initialised {time.time() - since:.1f} s after the mesh was installed")
+    case.expect(condition(world.watch.latest("Canary", case.ns, APP), "ProviderUnavailable") != "True", "the condition stays")
+    pod = case.leader()
+    case.expect(container_of(case, pod)["restartCount"] == 0, "Slipway was restarted")
+
+
+@story()
+def canary_deleted(case: Case) -> None:
+    """Deleting the Canary gives the application back to its own Deployment, and not one request fails."""
+    case.start()
+    case.serve()
+    kube = case.world.kube
+    kube.delete("flagger.app/v1beta1", "Canary", case.ns, APP)
+    gone = case.world.watch.until("Canary", case.ns, APP, lambda obj: not obj, 60)
+    case.expect(gone, f"the Canary is still there after 60 s: {json.dumps(case.status())[:800]}")
+    emptied = case.world.watch.until("Deployment", case.ns, f"{APP}-primary", lambda obj: not obj, 30)
+    case.expect(emptied, "the primary is still there")
+    time.sleep(3)
+    case.clients["users"].stop()
+    case.expect_no_failed_request()
+    case.expect_at_the_end("v1")
+    service = kube.get("v1", "Service", case.ns, APP)
+    case.expect(service["spec"]["selector"] == {"app": APP}, f"the Service selects {service['spec']['selector']}")
+    left = case.world.watch.latest(case.backend.route_kind, case.ns, APP) if case.backend.route_kind else {}
+    case.expect(not left, f"the route is still there: {json.dumps(left)[:400]}")
+
+
+@story(backends=("kubernetes", "istio"))
+def autoscaled(case: Case) -> None:
+    """A target with a HorizontalPodAutoscaler: its primary gets one of its own, and the target's does not bring the empty target back."""
+    case.world.apply(objects.namespace(case.ns), objects.autoscaler(case.ns))
+    reference = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": APP}
+    case.start(spec={"autoscalerRef": reference})
+    case.serve()
+    case.release("v2")
+    case.ends("Succeeded")
+    case.expect_promoted_step_by_step()
+    copy = case.world.kube.find("autoscaling/v2", "HorizontalPodAutoscaler", case.ns, f"{APP}-primary")
+    limits = copy and (copy["spec"]["scaleTargetRef"]["name"], copy["spec"]["minReplicas"], copy["spec"]["maxReplicas"])
+    case.expect(limits == (f"{APP}-primary", 2, 4), f"the primary's autoscaler is {limits}")
 
 
 @story()

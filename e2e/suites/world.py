@@ -105,6 +105,18 @@ class World:
         """Applies objects as a user would."""
         self.kube.apply(*items)
 
+    def create_as(self, manager: str, *items: Object) -> None:
+        """Creates objects with a plain request, as a controller does that knows nothing of server-side apply."""
+        for item in items:
+            resource = self.kube.resource(item["apiVersion"], item["kind"])
+            self.kube.request("POST", f"{resource.path(item['metadata']['namespace'])}?fieldManager={manager}", item)
+
+    def write_status_as(self, manager: str, item: Object, status: Object) -> None:
+        """Replaces the status of an object."""
+        resource, meta = self.kube.resource(item["apiVersion"], item["kind"]), item["metadata"]
+        path = resource.path(meta["namespace"], meta["name"], "status")
+        self.kube.request("PUT", f"{path}?fieldManager={manager}", {**item, "status": status})
+
     def wait_available(self, ns: str, name: str, seconds: float = 60, replicas: int = 1) -> None:
         """Until a Deployment is available; raises with what its pods say."""
         def available(obj: Object) -> bool:
@@ -155,6 +167,14 @@ class World:
         with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
             return [json.loads(line) for line in response.read().decode().splitlines()]
 
+    def install_crds(self) -> None:
+        """Slipway's custom resources, and those of TrafficSplits."""
+        for manifest in (INSTALL / "crds.yaml", SMI_CRD):
+            subprocess.run(["kubectl", "apply", "--server-side", "-f", str(manifest)], check=True, stdout=subprocess.DEVNULL)
+        kinds = ["canaries.flagger.app", "trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io"]
+        names = [f"crd/{kind}" for kind in kinds]
+        subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", *names], check=True, stdout=subprocess.DEVNULL)
+
     def install(self, ns: str | None = None, *, replicas: int = 1) -> None:
         """Slipway under the rules of dist/install, for the whole cluster or for a namespace; returns when it is ready."""
         where = self.folder.resolve() / f"install-{ns or SYSTEM}"
@@ -173,13 +193,6 @@ class World:
             if time.time() > end:
                 raise RuntimeError("Slipway's pods are still there after 60 s")
             time.sleep(0.2)
-
-    def leader(self, ns: str) -> str | None:
-        """The pod that holds the lease."""
-        lease = self.watch.latest("Lease", ns, LEASE)
-        # slipway_POD_CHANCE
-        parts = lease.get("spec", {}).get("holderIdentity", "").split("_")
-        return parts[1] if len(parts) == 3 else None
 
     def signal_slipway(self, ns: str, pod: str, number: signal.Signals) -> int:
         """Sends a signal to Slipway's process in a pod; returns its pid in this space."""
