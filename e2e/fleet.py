@@ -28,6 +28,8 @@ INTERVAL = os.environ.get("FLEET_INTERVAL", "10s")
 REST = float(os.environ.get("FLEET_REST", "60"))
 PATIENCE = 900
 AT_REST = ("Initialized", "Succeeded")
+# What a release changes the targets to.
+IMAGE = "app:v2"
 
 
 class Process:
@@ -54,16 +56,17 @@ class Audit:
         self.log, self.user = log, user
 
     def between(self, start: str, end: str = "9") -> collections.Counter[str]:
-        """Counts by verb; `work` leaves out leases and watches."""
+        """Counts by verb and resource; `work` leaves out leases and watches."""
         counts: collections.Counter[str] = collections.Counter()
         with self.log.open() as lines:
             for line in lines:
                 event = json.loads(line)
                 if event["user"]["username"] != self.user or not start <= event["requestReceivedTimestamp"] <= end:
                     continue
-                counts[event["verb"]] += 1
-                counts["all"] += 1
-                if event["verb"] != "watch" and event.get("objectRef", {}).get("resource") != "leases":
+                asked = event.get("objectRef", {})
+                resource = "/".join(filter(None, (asked.get("resource"), asked.get("subresource"))))
+                counts[f"{event['verb']} {resource}"] += 1
+                if event["verb"] != "watch" and resource != "leases":
                     counts["work"] += 1
         return counts
 
@@ -103,9 +106,17 @@ def canary(name: str) -> tuple[Object, Object]:
     return target, {"apiVersion": "flagger.app/v1beta1", "kind": "Canary", "metadata": meta, "spec": spec}
 
 
-def spread(values: list[float]) -> dict[str, float] | None:
+def spread(values: list[float], digits: int = 2) -> dict[str, float] | None:
     """The median and the greatest."""
-    return {"p50": round(statistics.median(values), 2), "max": round(max(values), 2)} if values else None
+    return {"p50": round(statistics.median(values), digits), "max": round(max(values), digits)} if values else None
+
+
+def first_effect(states: list[Seen]) -> float | None:
+    """From the change of a target to its scale-up, the first thing that a controller does about it; both as one watch saw them."""
+    changed = next((state.at for state in states if IMAGE in json.dumps(state.obj["spec"])), None)
+    scaled = (state.at for state in states if changed is not None and state.at > changed and state.obj["spec"]["replicas"] > 0)
+    up = next(scaled, None)
+    return None if changed is None or up is None else up - changed
 
 
 class Fleet:
@@ -158,11 +169,12 @@ class Fleet:
     def release(self, count: int) -> dict[str, Any]:
         """Changes the image of some at once and follows each to its end."""
         names = [name_of(number) for number in range(count)]
+        self.watch.follow("apps/v1", "Deployment")
         since, cpu = now(), self.process.cpu()
         changed = {}
         for name in names:
             changed[name] = time.time()
-            change = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "app:v2"}]}}}}
+            change = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": IMAGE}]}}}}
             self.kube.patch("apps/v1", "Deployment", NS, name, change, content_type="application/strategic-merge-patch+json")
         times = Times(changed)
         while not times.are_complete() and time.time() - min(changed.values()) < PATIENCE:
@@ -170,8 +182,10 @@ class Fleet:
             for name in names:
                 times.read(name, self.watch.states("Canary", NS, name))
         time.sleep(1)
+        effects = [took for name in names if (took := first_effect(self.watch.states("Deployment", NS, name))) is not None]
         requests = self.audit.between(since)
         return {
+            "change_to_first_effect_s": spread(effects, digits=3),
             "change_to_progressing_s": spread(list(times.first.values())),
             "change_to_first_weight_s": spread(list(times.shifted.values())),
             "release_s": spread([took for took, _ in times.done.values()]),

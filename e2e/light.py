@@ -2,7 +2,8 @@
 """The suites of the light tier, run in its space: `light.py FOLDER SLIPWAY [...]`. `e2e/run --tier light` calls this.
 
   traces   drives Slipway through the stories of Flagger's traces and compares (flagger/)
-  fleet    measures a fleet at rest and in release (fleet.py): 50 canaries, 10 released; with --all 500, 50 released
+  fleet    measures a fleet at rest and in release, and a start with it (fleet.py): 50 canaries, 10 released; with --all 500, 50 released;
+           FLEET_SIZE and FLEET_RELEASED say otherwise
 """
 
 from __future__ import annotations
@@ -66,6 +67,27 @@ def slipway(folder: Path, program: Path) -> Iterator[int]:
         yield process.pid
 
 
+def reconciled() -> int:
+    """How many looks at Canaries the controller has finished."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{SLIPWAY_PORT}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    counts = (line.split()[1] for line in lines if line.startswith("slipway_reconcile_seconds_count"))
+    return int(next(counts, 0))
+
+
+def start(folder: Path, program: Path, size: int) -> dict[str, float]:
+    """Seconds from the start of the controller until it has looked at every Canary of a fleet that is there already."""
+    began = time.time()
+    with slipway(folder, program) as pid:
+        ready = time.time() - began
+        while reconciled() < size:
+            time.sleep(0.02)
+        took = time.time() - began
+        time.sleep(5)
+        memory = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
+        return {"start_ready_s": round(ready, 2), "start_reconciled_s": round(took, 2), "memory_start_mib": round(int(memory.split()[1]) / 1024)}
+
+
 def traces(folder: Path, program: Path, names: list[str]) -> bool:
     """Every story, or those that are named."""
     out = folder / "recorded"
@@ -83,17 +105,19 @@ def traces(folder: Path, program: Path, names: list[str]) -> bool:
 def fleet(folder: Path, program: Path, *, everything: bool) -> bool:
     """The measurement; it fails when a release does not succeed."""
     size, released, rest = (500, 50, 60) if everything else (50, 10, 20)
+    size, released = int(os.environ.get("FLEET_SIZE", size)), int(os.environ.get("FLEET_RELEASED", released))
     env = {**os.environ, "FLEET_REST": str(rest)}
     with running(folder / "logs" / "fakeprom.log", sys.executable, E2E / "fakeprom.py"):
         wait_ready(f"{PROMETHEUS}/-/ready")
         with slipway(folder, program) as pid:
             command: list[str | Path] = [sys.executable, E2E / "fleet.py", folder, "slipway", str(pid), str(size), str(released)]
-            measured = subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout
-    (folder / "fleet.json").write_text(measured)
-    print(measured)
-    good = bool(json.loads(measured)["outcomes"] == {"Succeeded": released})
+            measured = json.loads(subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout)
+        measured |= start(folder, program, size)
+    (folder / "fleet.json").write_text(json.dumps(measured, indent=1))
+    print(json.dumps(measured, indent=1))
+    good = measured.get("outcomes", {}) == ({"Succeeded": released} if released else {})
     print(f"{'ok  ' if good else 'FAIL'} fleet of {size}")
-    return good
+    return bool(good)
 
 
 def main() -> int:
