@@ -338,7 +338,7 @@ impl Shell {
         canary: &Canary,
         view: &mut View,
     ) -> Result<(), ObserveError> {
-        let records = self.records(&plan.canary.namespace).await?;
+        let records = self.records(plan).await?;
         let selector = view.selector.clone().unwrap_or_default();
         let blueprint = Blueprint {
             plan,
@@ -357,14 +357,14 @@ impl Shell {
         Ok(())
     }
 
-    /// The records of every Canary of a namespace.
-    pub(crate) async fn records(&self, namespace: &str) -> Result<Vec<Value>, ApiError> {
-        let any = kinds::CONTROLLER_REVISION.named(namespace, "");
-        let params =
-            ListParams::default().labels(&format!("{}={}", record::LABEL.0, record::LABEL.1));
+    /// The records of the primary.
+    pub(crate) async fn records(&self, plan: &Plan) -> Result<Vec<Value>, ApiError> {
+        let primary = &plan.names.primary;
+        let any = kinds::CONTROLLER_REVISION.named(&plan.canary.namespace, "");
+        let params = ListParams::default().labels(&record::selector(primary));
         let list = self.api(&any).list(&params).await;
         let list = list.map_err(|error| {
-            ApiError::new("list", format!("ControllerRevisions of {namespace}"), error)
+            ApiError::new("list", format!("ControllerRevisions of {primary}"), error)
         })?;
         Ok(list
             .items

@@ -18,8 +18,29 @@ pub const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "slipway");
 /// The annotation that names the primary that a record is of. No label: a name may be longer than the value of a label.
 pub const PRIMARY: &str = "slipway.dev/primary";
 
+/// The label by which the records of one primary are found: a digest of its name, since the records of a whole namespace are much to read.
+const OF_PRIMARY: &str = "slipway.dev/primary-digest";
+
 /// How many digits of a revision stand in a name.
 const DIGITS: usize = 10;
+
+/// What selects the records of that primary, as a list of the API server takes it; [`newest`] tells names with equal digests apart.
+pub fn selector(primary: &str) -> String {
+    format!(
+        "{}={},{OF_PRIMARY}={}",
+        LABEL.0,
+        LABEL.1,
+        name_digest(primary)
+    )
+}
+
+fn name_digest(primary: &str) -> String {
+    digits(&revision(&json!(primary)))
+}
+
+fn digits(text: &str) -> String {
+    text.chars().take(DIGITS).collect()
+}
 
 /// The newest record of this Canary among those of any.
 pub fn newest<'a>(blueprint: &Blueprint<'_>, seen: &[&'a Value]) -> Option<&'a Value> {
@@ -61,7 +82,7 @@ pub(crate) fn writes(
     let object = json!({
         "apiVersion": key.api_version,
         "kind": key.kind,
-        "metadata": metadata(&key, labels(), annotations(blueprint, given), owner(blueprint)),
+        "metadata": metadata(&key, labels(blueprint), annotations(blueprint, given), owner(blueprint)),
         "data": data(content),
         "revision": next,
     });
@@ -72,8 +93,12 @@ pub(crate) fn writes(
     std::iter::once(create).chain(deletions).collect()
 }
 
-fn labels() -> Map<String, Value> {
-    Map::from_iter([(LABEL.0.to_owned(), LABEL.1.into())])
+fn labels(blueprint: &Blueprint<'_>) -> Map<String, Value> {
+    let primary = name_digest(&blueprint.plan.names.primary);
+    Map::from_iter([
+        (LABEL.0.to_owned(), LABEL.1.into()),
+        (OF_PRIMARY.to_owned(), primary.into()),
+    ])
 }
 
 fn annotations(blueprint: &Blueprint<'_>, given: &str) -> Map<String, Value> {
@@ -125,7 +150,6 @@ pub(crate) fn content(record: &Value, required: &str) -> Result<Value, Problem> 
 
 fn key(blueprint: &Blueprint<'_>, given: &str) -> Key {
     let plan = blueprint.plan;
-    let digits = |text: &str| text.chars().take(DIGITS).collect::<String>();
     let primary = plan.names.primary.as_str();
     let mut name = format!("{primary}-{}", digits(given));
     if name.len() > SUBDOMAIN_NAME_MAX {

@@ -59,7 +59,7 @@ impl Hands<'_> {
             return Ok(());
         };
         let blueprint = self.blueprint();
-        let records = self.shell.records(&self.plan.canary.namespace).await?;
+        let records = self.shell.records(self.plan).await?;
         let seen: Vec<&Value> = records.iter().collect();
         let primary = self.view.primary.as_ref();
         let record =
