@@ -6,10 +6,18 @@ use slipway_core::object::Key;
 /// Whether `live` holds every field of `wanted`. Further fields of maps are others' business; lists must agree element by element, except those
 /// that Kubernetes merges by a key (ports, owner references), where further elements are others' business as well.
 ///
-/// In custom resources lists are atomic: there an element with a further field is another element.
+/// In custom resources lists are atomic: there an element with a further field is another element. The kind is the key's: in a list the API server
+/// leaves it out of the objects of built-in kinds.
 pub(crate) fn covers(key: &Key, live: &Value, wanted: &Value) -> bool {
     let atomic = is_custom(key);
-    map_covers(live, wanted, "", atomic)
+    let (Value::Object(live), Value::Object(wanted)) = (live, wanted) else {
+        return map_covers(live, wanted, "", atomic);
+    };
+    let is_told_by_key = |field: &str| matches!(field, "apiVersion" | "kind");
+    wanted
+        .iter()
+        .filter(|(field, _)| !is_told_by_key(field))
+        .all(|(field, wanted)| field_covers(live, field, wanted, atomic))
 }
 
 /// Kinds that are not built in: their lists have no merge keys that we know of.
@@ -32,10 +40,16 @@ fn map_covers(live: &Value, wanted: &Value, field: &str, atomic: bool) -> bool {
 }
 
 fn object_covers(live: &Map<String, Value>, wanted: &Map<String, Value>, atomic: bool) -> bool {
-    wanted.iter().all(|(field, wanted)| match live.get(field) {
+    wanted
+        .iter()
+        .all(|(field, wanted)| field_covers(live, field, wanted, atomic))
+}
+
+fn field_covers(live: &Map<String, Value>, field: &str, wanted: &Value, atomic: bool) -> bool {
+    match live.get(field) {
         Some(live) => map_covers(live, wanted, field, atomic),
         None => is_nothing(wanted),
-    })
+    }
 }
 
 fn list_covers(live: &[Value], wanted: &[Value], field: &str, atomic: bool) -> bool {
@@ -98,6 +112,15 @@ mod tests {
             &live,
             &json!({"spec": {"ports": [{"name": "http", "port": 81}]}})
         ));
+    }
+
+    #[test]
+    fn an_object_of_a_list_which_names_no_kind_is_the_same_object() {
+        let key = kinds::SERVICE.named("test", "app");
+        let live = json!({"spec": {"selector": {"app": "x"}}});
+        let wanted =
+            json!({"apiVersion": "v1", "kind": "Service", "spec": {"selector": {"app": "x"}}});
+        assert!(covers(&key, &live, &wanted));
     }
 
     #[test]
