@@ -1,8 +1,10 @@
 //! Questions to hooks and metrics, asked off the decision path: each in a task of its own with a deadline; its answer wakes the Canary.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretSlice;
@@ -17,7 +19,7 @@ use tracing::debug;
 
 use crate::http::{Limits, Retry, send_retrying};
 use crate::observe::store::CanaryKey;
-use crate::reconcile::name;
+use crate::reconcile::{name, panic_text};
 use crate::record::metrics::ReleaseLabels;
 use crate::shell::Shell;
 
@@ -59,18 +61,10 @@ struct Asking {
 
 impl Asking {
     async fn run(self) {
-        let answer = match &self.question.subject {
-            Subject::Hook { name, kind, phase } => {
-                let hook = self.plan.hooks_of(*kind).find(|hook| hook.name == *name);
-                Answer::Hook(match hook {
-                    Some(hook) => self.hook(hook, *phase).await,
-                    None => Verdict::Refused("the hook is no longer in the spec".to_owned()),
-                })
-            }
-            Subject::Metric { index } => Answer::Metric(match self.plan.metrics.get(*index) {
-                Some(check) => self.metric(check).await,
-                None => Reading::Unusable("the metric is no longer in the spec".to_owned()),
-            }),
+        // A panic ends this question and no more: unanswered, it would hold its release for ever (FC-117).
+        let answer = match AssertUnwindSafe(self.answer()).catch_unwind().await {
+            Ok(answer) => answer,
+            Err(panic) => self.panicked(&panic_text(panic.as_ref())),
         };
         debug!(canary = %name(&self.key), question = ?self.question, ?answer, "answered");
         let at = self.shell.clock.now();
@@ -83,6 +77,31 @@ impl Asking {
             },
         );
         self.shell.watches.wake(vec![self.key]);
+    }
+
+    fn panicked(&self, text: &str) -> Answer {
+        self.shell.metrics.panicked();
+        let why = format!("internal error: {text}; please report this");
+        match self.question.subject {
+            Subject::Hook { .. } => Answer::Hook(Verdict::Refused(why)),
+            Subject::Metric { .. } => Answer::Metric(Reading::Failed(why)),
+        }
+    }
+
+    async fn answer(&self) -> Answer {
+        match &self.question.subject {
+            Subject::Hook { name, kind, phase } => {
+                let hook = self.plan.hooks_of(*kind).find(|hook| hook.name == *name);
+                Answer::Hook(match hook {
+                    Some(hook) => self.hook(hook, *phase).await,
+                    None => Verdict::Refused("the hook is no longer in the spec".to_owned()),
+                })
+            }
+            Subject::Metric { index } => Answer::Metric(match self.plan.metrics.get(*index) {
+                Some(check) => self.metric(check).await,
+                None => Reading::Unusable("the metric is no longer in the spec".to_owned()),
+            }),
+        }
     }
 
     async fn hook(&self, hook: &Hook, phase: Phase) -> Verdict {

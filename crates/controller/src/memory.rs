@@ -24,6 +24,8 @@ struct Remembered {
     told: Option<u64>,
     /// How many looks in a row failed.
     failures: u32,
+    /// What stands on an object that cannot be looked at.
+    shown: Option<String>,
 }
 
 /// What is remembered of every Canary.
@@ -116,7 +118,23 @@ impl Memory {
 
     /// A look came to its end.
     pub(crate) fn succeed(&self, canary: &CanaryKey) {
-        self.with(canary, |remembered| remembered.failures = 0);
+        self.with(canary, |remembered| {
+            (remembered.failures, remembered.shown) = (0, None);
+        });
+    }
+
+    /// Whether this stands already on an object that cannot be looked at: writing it again would wake us to write it again.
+    pub(crate) fn is_shown(&self, canary: &CanaryKey, message: &str) -> bool {
+        self.with(canary, |remembered| {
+            remembered.shown.as_deref() == Some(message)
+        })
+    }
+
+    /// Notes what stands on an object that cannot be looked at.
+    pub(crate) fn remember_shown(&self, canary: &CanaryKey, message: &str) {
+        self.with(canary, |remembered| {
+            remembered.shown = Some(message.to_owned());
+        });
     }
 
     /// Whether this transition has not been told in this life; from now on it has.

@@ -13,6 +13,7 @@ use kube::api::ListParams;
 use serde_json::Value;
 use slipway_api::{Canary, Phase};
 use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
+use slipway_core::decide::is_foreign;
 use slipway_core::object::{Key, Kind, Objects, kinds};
 use slipway_core::observation::{Configs, Observation, Obstacle, SideCounts, Workload};
 use slipway_core::plan::Plan;
@@ -408,11 +409,7 @@ fn has_begun(canary: &Canary) -> bool {
     !matches!(phase, Phase::Empty | Phase::Initializing)
 }
 
-/// Whether target and primary are compared: on taking over, and while a primary that is there already is taken into service.
+/// Whether target and primary are compared: until a release is taken over, and while a primary that is there already is taken into service.
 fn is_compared(canary: &Canary) -> bool {
-    !has_begun(canary)
-        || canary
-            .status
-            .as_ref()
-            .is_some_and(|status| status.slipway.is_none())
+    !has_begun(canary) || canary.status.as_ref().is_some_and(is_foreign)
 }

@@ -263,11 +263,12 @@ pub(crate) fn name(key: &CanaryKey) -> String {
     format!("{}/{}", key.namespace, key.name)
 }
 
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said, bounded; it is logged here.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     let text = text.unwrap_or_else(|| "a panic without text".to_owned());
-    error!(panic = %text, "a look at a Canary panicked");
+    error!(panic = %text, "the work on a Canary panicked");
     text.chars().take(500).collect()
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn update(
 }
 
 /// The types that this file writes.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "Promoted",
     "Ready",
     "Reconciling",
@@ -54,6 +54,8 @@ const OURS: [&str; 7] = [
     "InvalidSpec",
     "ProviderUnavailable",
     "UnsupportedProvider",
+    // Written by the shell where a look panicked; a look that decides takes it back.
+    "InternalError",
 ];
 
 fn named(condition: ObstacleCondition) -> Option<&'static str> {

@@ -16,11 +16,12 @@ mod suspend;
 mod takeover;
 mod terminate;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use slipway_api::{CanaryStatus, Phase};
 
 pub use block::refuse;
 use draft::{Case, Draft};
+pub use takeover::is_foreign;
 
 use crate::decision::{Decision, Effect};
 use crate::observation::Observation;
@@ -49,12 +50,18 @@ pub fn decide(
 
 fn route(mut draft: Draft<'_>) -> Decision {
     let case = draft.case;
+    if case.seen.configs.unknown {
+        // Nothing in the world need change for them to be readable again.
+        draft.wake_at(case.now + case.plan.interval.min(TimeDelta::minutes(1)));
+    }
     if case.seen.deleting {
         return terminate::terminate(draft);
     }
-    if takeover::is_foreign(case.status) {
+    if is_foreign(case.status) {
         draft.touch_nothing();
-        draft.wait_for("the target and the primary to be read, to take over from Flagger");
+        if !block::block(&mut draft) {
+            draft.wait_for("the target and the primary to be read, to take over from Flagger");
+        }
         return draft.decide();
     }
     if case.plan.suspend {

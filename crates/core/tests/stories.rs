@@ -17,7 +17,7 @@ mod support;
 use chrono::TimeDelta;
 use slipway_api::{Phase, Side};
 use slipway_core::decide;
-use slipway_core::decision::{Effect, Outcome};
+use slipway_core::decision::{Effect, Outcome, Wake};
 use slipway_core::observation::Workload;
 use slipway_core::weight::{Routes, Weight};
 use support::{Reply, Story, World, at, canary, pods, ready, seen, slipway, status, told};
@@ -862,6 +862,25 @@ fn fc_035_a_closed_traffic_gate_repeats_no_test_before_the_traffic() {
         waits_for(&world).unwrap(),
         "confirm-traffic-increase hook gate"
     );
+}
+
+// Configs and workloads.
+
+#[test]
+fn fc_084_a_config_that_cannot_be_read_decides_nothing_and_is_read_again() {
+    let mut world = weighted().initialised();
+    let before = world.stored.clone();
+    world.push("v2");
+    world.configs.unknown = true;
+    world.run_for(300);
+    assert_eq!(world.stored, before, "{}", world.tale());
+    let seen = world.observe();
+    let decision = decide(&world.plan, &world.stored, &seen, world.now);
+    let again = world.now + TimeDelta::seconds(10);
+    assert_eq!(decision.wake, Wake::At(again), "no change need come");
+    world.configs.unknown = false;
+    world.run();
+    assert_eq!(serves(&world), ["v2"], "{}", world.tale());
 }
 
 // The end of a Canary.

@@ -36,7 +36,7 @@ impl Shell {
         }
     }
 
-    /// A condition by a merge patch, which needs no decoded status, and an event. The other conditions are not known here: they are replaced.
+    /// A condition, once, by a merge patch, which needs no decoded status, and an event. The other conditions are not known here: they are replaced.
     async fn show(
         &self,
         metadata: &kube::core::ObjectMeta,
@@ -47,6 +47,9 @@ impl Shell {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
         };
+        if self.memory.is_shown(&key, message) {
+            return Ok(());
+        }
         self.must_lead()?;
         let now = slipway_api::time::to_text(self.clock.now());
         let condition = |type_: &str, status: &str| -> Value {
@@ -70,6 +73,7 @@ impl Shell {
         );
         let shown = api.patch_status(&key.name, &params, &patch).await;
         shown.map_err(|error| ApiError::new("patch status of", describe(&key), error))?;
+        self.memory.remember_shown(&key, message);
         let id = CanaryId {
             namespace: key.namespace,
             name: key.name,

@@ -16,7 +16,7 @@ const UNKNOWN: &str = "unknown";
 
 /// Whether a status was written by another controller and has not been taken over yet: ours names the revision that was acted on, from the end of
 /// the initialisation to the end of the Canary.
-pub(super) fn is_foreign(status: &CanaryStatus) -> bool {
+pub fn is_foreign(status: &CanaryStatus) -> bool {
     let acted = status
         .slipway
         .as_ref()

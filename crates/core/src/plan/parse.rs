@@ -86,7 +86,8 @@ impl Plan {
         );
         let provider = provider.unwrap_or_else(|problem| {
             problems.0.push(problem);
-            Provider::Kubernetes
+            // Only to read on: with a mesh every weight is looked at, so that all mistakes are named at once.
+            Provider::Istio
         });
         let target = target(spec, &mut problems);
         let names = workload_names(spec, &mut problems);
