@@ -68,7 +68,16 @@ pub fn asked_routes(plan: &Plan, status: &CanaryStatus) -> Routes {
         Strategy::Canary { .. } | Strategy::BlueGreen { .. } => Routes {
             canary: Weight::clamped(status.canary_weight),
             mirrored,
+            everyone: false,
         },
+    }
+}
+
+/// The routes with which the canary answers for both sides: in A/B testing a full weight alone would mean those whom the match selects.
+pub fn all_to_canary(plan: &Plan) -> Routes {
+    Routes {
+        everyone: matches!(plan.strategy, Strategy::AbTesting { .. }),
+        ..Routes::to_canary(Weight::FULL)
     }
 }
 

@@ -58,6 +58,8 @@ pub struct Routes {
     pub canary: Weight,
     /// Whether requests to the primary are copied to the canary as well.
     pub mirrored: bool,
+    /// In A/B testing: whether the canary has those whom the match does not select as well, because nobody else could answer them.
+    pub everyone: bool,
 }
 
 impl Routes {
@@ -65,6 +67,7 @@ impl Routes {
     pub const PRIMARY: Self = Self {
         canary: Weight::ZERO,
         mirrored: false,
+        everyone: false,
     };
 
     /// So much to the canary, nothing mirrored.
@@ -72,6 +75,7 @@ impl Routes {
         Self {
             canary,
             mirrored: false,
+            everyone: false,
         }
     }
 

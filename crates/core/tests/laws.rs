@@ -372,6 +372,7 @@ fn observation() -> impl Strategy<Value = Observation> {
     let routes = (0_i64..=100, any::<bool>()).prop_map(|(weight, mirrored)| Routes {
         canary: Weight::clamped(weight),
         mirrored,
+        everyone: false,
     });
     let more = (
         proptest::option::of(routes),

@@ -226,6 +226,7 @@ fn routes() -> impl Strategy<Value = Routes> {
     (percent, prop::bool::weighted(0.2)).prop_map(|(canary, mirrored)| Routes {
         canary: Weight::clamped(canary),
         mirrored,
+        everyone: false,
     })
 }
 
@@ -236,6 +237,7 @@ fn wishes(release: &Release) -> Vec<Routes> {
     let mirrored = Routes {
         canary: Weight::ZERO,
         mirrored: true,
+        everyone: false,
     };
     let mut wishes = vec![Routes::PRIMARY];
     match &plan.strategy {

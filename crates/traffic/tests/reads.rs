@@ -65,6 +65,7 @@ fn istio_routes_are_read_whoever_wrote_them() {
     let copied = Routes {
         canary: Weight::ZERO,
         mirrored: true,
+        everyone: false,
     };
     let rows = [
         (

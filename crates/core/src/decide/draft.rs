@@ -11,7 +11,7 @@ use crate::decision::{Decision, Effect, Question, Wake};
 use crate::observation::Observation;
 use crate::plan::Plan;
 use crate::readiness::{Readiness, is_alive, readiness};
-use crate::strategy::asked_routes;
+use crate::strategy::{all_to_canary, asked_routes};
 use crate::weight::{Routes, Weight};
 use crate::words;
 
@@ -287,7 +287,7 @@ impl<'a> Draft<'a> {
         Some(match (primary, canary) {
             (true, false) => Routes::PRIMARY,
             (true, true) if !judged => Routes::PRIMARY,
-            (false, true) => Routes::to_canary(Weight::FULL),
+            (false, true) => all_to_canary(self.case.plan),
             (true, true) | (false, false) => asked,
         })
     }
@@ -429,7 +429,7 @@ fn asked(plan: &Plan, status: &CanaryStatus) -> Option<Routes> {
     let pinned = slipway.and_then(|slipway| slipway.pinned_to);
     match (status.phase, pinned) {
         (Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated, _) => None,
-        (_, Some(Side::Canary)) => Some(Routes::to_canary(Weight::FULL)),
+        (_, Some(Side::Canary)) => Some(all_to_canary(plan)),
         (Phase::Progressing | Phase::WaitingPromotion, None) => Some(asked_routes(plan, status)),
         (Phase::Promoting, None) if plan.provider.has_mesh() => {
             Some(Routes::to_canary(Weight::clamped(status.canary_weight)))

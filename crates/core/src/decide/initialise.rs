@@ -6,7 +6,8 @@ use slipway_api::{Phase, Side};
 use super::draft::{Draft, due};
 use crate::decision::{Decision, Effect};
 use crate::readiness::Readiness;
-use crate::weight::{Routes, Weight};
+use crate::strategy::all_to_canary;
+use crate::weight::Routes;
 use crate::words;
 
 /// One step of the bootstrap.
@@ -62,7 +63,7 @@ fn hand_over(draft: &mut Draft<'_>, primary_is_ready: bool) -> bool {
             draft.after(Effect::Services {
                 apex: Some(Side::Canary),
             });
-            draft.after(Effect::Route(Routes::to_canary(Weight::FULL)));
+            draft.after(Effect::Route(all_to_canary(draft.case.plan)));
             false
         }
         _ => false,

@@ -9,7 +9,7 @@ use super::rollback;
 use super::start;
 use crate::decision::{Decision, Effect, Outcome};
 use crate::readiness::Readiness;
-use crate::weight::{Routes, Weight};
+use crate::strategy::all_to_canary;
 use crate::words;
 
 /// The analysis has passed, or is skipped: the promotion is remembered, then done.
@@ -108,7 +108,7 @@ fn empty_primary(mut draft: Draft<'_>, revision: String) -> Decision {
     let since = draft.release().promoting_since.filter(|_| stands);
     if since.is_none() {
         draft.slipway().pinned_to = Some(Side::Canary);
-        draft.route_before(Routes::to_canary(Weight::FULL));
+        draft.route_before(all_to_canary(draft.case.plan));
         draft.release().promoting_since = Some(now);
     }
     let emptied_at = since.unwrap_or(now) + settle;

@@ -13,6 +13,8 @@ pub enum Which {
     Label(String, String),
     /// Pods of this namespace whose name begins so: a workload's.
     Named(String, String),
+    /// Pods that both are about.
+    Both(Box<Self>, Box<Self>),
 }
 
 impl Which {
@@ -21,8 +23,14 @@ impl Which {
         Self::Image(image.into())
     }
 
+    /// Pods that another one is about as well.
+    pub fn and(self, other: Self) -> Self {
+        Self::Both(Box::new(self), Box::new(other))
+    }
+
     pub(super) fn is_about(&self, pod: &Object) -> bool {
         match self {
+            Self::Both(one, other) => one.is_about(pod) && other.is_about(pod),
             Self::Image(image) => list(pod, &["spec", "containers"])
                 .iter()
                 .any(|container| text(container, &["image"]) == image),

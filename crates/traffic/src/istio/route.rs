@@ -123,9 +123,14 @@ impl<'a> Sides<'a> {
             "match".into(),
             Value::Array(merged(selected, &service.match_)),
         );
+        let for_all = if want.everyone {
+            &self.names.canary_service
+        } else {
+            &self.names.primary_service
+        };
         rest.insert(
             "route".into(),
-            json!([self.destination(&self.names.primary_service, Weight::FULL)]),
+            json!([self.destination(for_all, Weight::FULL)]),
         );
         vec![Value::Object(split), Value::Object(rest)]
     }
@@ -219,6 +224,7 @@ impl<'a> Sides<'a> {
         Ok(Some(Routes {
             canary,
             mirrored: self.is_mirrored(route),
+            everyone: false,
         }))
     }
 

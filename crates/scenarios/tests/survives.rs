@@ -1,0 +1,58 @@
+//! Releases that end as they should, whatever goes wrong.
+//!
+//! A failure prints its scenario and its fault; both are plain data, so the run is played again by [`slipway_scenarios::play`].
+
+use slipway_scenarios::matrix::{Run, play_all, runs, sample, short};
+use slipway_scenarios::{Ended, Injected, Scenario};
+
+const SEED: u64 = 1;
+
+fn demand_none(failed: &[Ended]) {
+    let reports: Vec<String> = failed.iter().take(5).map(Ended::report).collect();
+    let names: Vec<String> = failed
+        .iter()
+        .map(|ended| {
+            let first = ended.complaints.first().cloned().unwrap_or_default();
+            format!("{} with {}: {first}", ended.scenario, ended.fault)
+        })
+        .collect();
+    assert!(
+        failed.is_empty(),
+        "{} runs failed:\n{}\n\n{}",
+        failed.len(),
+        names.join("\n"),
+        reports.join("\n\n")
+    );
+}
+
+#[test]
+fn every_scenario_ends_as_it_should_and_keeps_every_promise() {
+    let all = Scenario::all().into_iter().map(|scenario| Run {
+        scenario,
+        fault: Injected::Nothing,
+        seed: SEED,
+    });
+    demand_none(&play_all(&all.collect::<Vec<_>>()));
+}
+
+#[test]
+fn a_release_survives_a_fault_at_any_call() {
+    let all = runs(&short(), SEED);
+    demand_none(&play_all(&sample(&all, 150, SEED)));
+}
+
+/// `MATRIX` names a part (`istio/canary`) and a stride (`istio/canary:10` plays every tenth run).
+#[test]
+#[ignore = "hours of processor time: cargo test -p slipway-scenarios --test survives -- --ignored"]
+fn every_release_survives_every_fault_at_every_call() {
+    let chosen = std::env::var("MATRIX").unwrap_or_default();
+    let (part, stride) = chosen.split_once(':').unwrap_or((&chosen, "1"));
+    let stride: usize = stride.parse().unwrap();
+    let scenarios: Vec<Scenario> = Scenario::all()
+        .into_iter()
+        .filter(|scenario| scenario.to_string().contains(part))
+        .collect();
+    let all: Vec<Run> = runs(&scenarios, SEED).into_iter().step_by(stride).collect();
+    eprintln!("{} scenarios, {} runs", scenarios.len(), all.len());
+    demand_none(&play_all(&all));
+}
