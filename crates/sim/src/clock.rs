@@ -4,19 +4,30 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Seconds since 1970 of 2026-01-01T00:00:00Z, where every world begins.
-const BEGINNING: i64 = 1_767_225_600;
+/// Seconds since 1970 of 2026-01-01T00:00:00Z, where a world begins unless it is told otherwise.
+const BEGINNING: u32 = 1_767_225_600;
 
 /// The wall clock of a world: a fixed date plus what tokio's clock has run since.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     started: Instant,
+    /// Seconds since 1970.
+    beginning: u32,
 }
 
 impl Clock {
     pub(crate) fn start() -> Self {
         Self {
             started: Instant::now(),
+            beginning: BEGINNING,
+        }
+    }
+
+    /// A clock that shows this time now, to the second; times before 1970 or beyond 2106 do not exist here.
+    pub(crate) fn starting_at(time: DateTime<Utc>) -> Self {
+        Self {
+            beginning: u32::try_from(time.timestamp()).unwrap_or(BEGINNING),
+            ..Self::start()
         }
     }
 
@@ -32,7 +43,8 @@ impl Clock {
 
     pub(crate) fn at(&self, instant: Instant) -> DateTime<Utc> {
         let run = TimeDelta::from_std(instant.saturating_duration_since(self.started));
-        DateTime::from_timestamp(BEGINNING, 0).unwrap_or_default() + run.unwrap_or_default()
+        DateTime::from_timestamp(i64::from(self.beginning), 0).unwrap_or_default()
+            + run.unwrap_or_default()
     }
 
     pub(crate) fn since_start(&self, at: Instant) -> Duration {
@@ -45,14 +57,12 @@ impl Clock {
 
     /// Seconds since 1970, as Prometheus has them.
     pub(crate) fn unix(&self) -> f64 {
-        let beginning = u32::try_from(BEGINNING).unwrap_or(u32::MAX);
-        f64::from(beginning) + self.elapsed().as_secs_f64()
+        f64::from(self.beginning) + self.elapsed().as_secs_f64()
     }
 
     /// The second of the world that a time of Prometheus lies in.
-    pub(crate) fn second_of_unix(unix: f64) -> u64 {
-        let beginning = u32::try_from(BEGINNING).unwrap_or(u32::MAX);
-        u64::from(whole((unix - f64::from(beginning)).floor()))
+    pub(crate) fn second_of_unix(&self, unix: f64) -> u64 {
+        u64::from(whole((unix - f64::from(self.beginning)).floor()))
     }
 
     /// The time of day as Kubernetes writes it into metadata: whole seconds.

@@ -72,9 +72,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Inner {
     /// A world at its beginning, and the task that runs it.
-    pub(crate) fn start(seed: u64) -> Arc<Self> {
+    pub(crate) fn start(seed: u64, clock: Clock) -> Arc<Self> {
         let chance = Chance::new(seed);
-        let clock = Clock::start();
         let inner = Arc::new(Self {
             state: Mutex::new(State {
                 api: Api::new(clock, chance.stream(1)),

@@ -13,7 +13,6 @@ mod evaluate;
 mod families;
 mod parse;
 
-use crate::clock::Clock;
 use crate::reply::{Reply, ReplyBody, Script, spell};
 use crate::server::request::Query;
 use crate::service::Broken;
@@ -149,7 +148,7 @@ impl Prometheus {
     }
 
     fn instant(&self, query: &str, time: f64) -> (u16, Value) {
-        let second = Clock::second_of_unix(time);
+        let second = self.world.clock().second_of_unix(time);
         let parsed = match parse::parse(query) {
             Ok(parsed) => parsed,
             Err(why) => return refused(&why),
@@ -175,7 +174,7 @@ impl Prometheus {
         let mut rows: BTreeMap<BTreeMap<String, String>, Vec<Value>> = BTreeMap::new();
         let mut time = start;
         while step > 0.0 && time <= end {
-            let second = Clock::second_of_unix(time);
+            let second = self.world.clock().second_of_unix(time);
             let samples = match self
                 .with_series(|series| evaluate::evaluate(&parsed, Moment { series, second }))
             {

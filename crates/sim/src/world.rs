@@ -35,8 +35,17 @@ impl World {
     ///
     /// Must be called inside of a tokio runtime, and one with a paused clock if time is to be virtual: see [`crate::runtime`].
     pub fn new(seed: u64) -> Self {
+        Self::with_clock(seed, Clock::start())
+    }
+
+    /// The same, at this time of day instead of the first day of 2026: for clients that compare with their own clock, as kubectl does.
+    pub fn starting_at(seed: u64, time: DateTime<Utc>) -> Self {
+        Self::with_clock(seed, Clock::starting_at(time))
+    }
+
+    fn with_clock(seed: u64, clock: Clock) -> Self {
         let world = Self {
-            inner: Inner::start(seed),
+            inner: Inner::start(seed, clock),
         };
         world.begin();
         world
