@@ -8,6 +8,7 @@
 
 mod controller;
 mod crds;
+mod sandbox;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
@@ -34,6 +35,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    /// Watch releases on a simulated cluster: no cluster needed, no network
+    Sandbox(sandbox::Args),
     /// Print the manifests of the custom resources
     Crds,
     /// Print the version
@@ -65,6 +68,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Controller { words } => controller::run(words),
+        Command::Sandbox(args) => sandbox::run(&args),
         Command::Crds => crds::run(),
         Command::Version => version(),
     }
