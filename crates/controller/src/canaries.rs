@@ -16,7 +16,7 @@ use tracing::{debug, warn};
 use crate::memory::Memory;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
-use crate::observe::watches::Watches;
+use crate::observe::watches::{PAGE, Watches};
 use crate::record::metrics::{Metrics, ReleaseLabels};
 use crate::server::ReadyPart;
 
@@ -86,7 +86,7 @@ where
         + 'static,
 {
     let one = |api: Api<DeserializeGuard<K>>| {
-        watch_kind(api, watcher::Config::default())
+        watch_kind(api, watcher::Config::default().page_size(PAGE))
             .default_backoff()
             .boxed()
     };

@@ -65,7 +65,8 @@ pub(crate) struct Store {
     applied: HashMap<Key, u64>,
     sync: HashMap<(Kind, Option<String>), Sync>,
     listed: HashMap<(Kind, Option<String>), HashSet<Key>>,
-    interest: HashMap<Key, BTreeSet<CanaryKey>>,
+    /// A list, since it names one Canary or two: the least set is ten times its size.
+    interest: HashMap<Key, Vec<CanaryKey>>,
     kind_interest: HashMap<Kind, BTreeSet<CanaryKey>>,
 }
 
@@ -75,10 +76,11 @@ const GONE_AT_MOST: usize = 4096;
 impl Store {
     /// The object, and from now on its changes wake that Canary.
     pub(crate) fn get(&mut self, key: &Key, canary: &CanaryKey) -> Option<Stored> {
-        self.interest
-            .entry(key.clone())
-            .or_default()
-            .insert(canary.clone());
+        let interested = self.interest.entry(key.clone()).or_default();
+        if !interested.contains(canary) {
+            interested.reserve_exact(1);
+            interested.push(canary.clone());
+        }
         self.objects.get(key).cloned()
     }
 
@@ -222,14 +224,13 @@ impl Store {
 
     /// Forgets a Canary that is gone.
     pub(crate) fn forget(&mut self, canary: &CanaryKey) {
-        for interested in self
-            .interest
-            .values_mut()
-            .chain(self.kind_interest.values_mut())
-        {
+        for interested in self.kind_interest.values_mut() {
             interested.remove(canary);
         }
-        self.interest.retain(|_, interested| !interested.is_empty());
+        self.interest.retain(|_, interested| {
+            interested.retain(|known| known != canary);
+            !interested.is_empty()
+        });
     }
 
     fn interested(&self, key: &Key) -> Vec<CanaryKey> {
