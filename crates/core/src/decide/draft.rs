@@ -6,6 +6,7 @@ use slipway_api::{
     Transition, Waiting,
 };
 
+use super::takeover::is_promoted;
 use crate::conditions::{self, Hindrance};
 use crate::decision::{Decision, Effect, Question, Wake};
 use crate::observation::Observation;
@@ -41,6 +42,13 @@ impl Case<'_> {
     /// The revision at the target, where it can be told.
     pub(crate) fn target_revision(&self) -> Option<String> {
         self.seen.revision()
+    }
+
+    /// Whether the target holds the revision that the primary serves.
+    pub(crate) fn holds_promoted_revision(&self) -> bool {
+        let slipway = self.status.slipway.as_ref();
+        let promoted = slipway.and_then(|slipway| slipway.promoted_revision.as_deref());
+        is_promoted(promoted, self.seen)
     }
 
     /// Whether the target still holds the revision that is released; what cannot be told counts as unchanged.

@@ -66,7 +66,7 @@ fn asked_to_roll_back(draft: &mut Draft<'_>) -> Option<String> {
 
 /// The target changed under a running release: a revision that is back at the promoted one cancels it (FC-017), any other starts it over.
 pub(super) fn supersede(draft: Draft<'_>, revision: String) -> Decision {
-    if draft.case.slipway().promoted_revision.as_ref() == Some(&revision) {
+    if draft.case.holds_promoted_revision() {
         return rollback::cancel(draft, revision);
     }
     start::restart(draft, revision)

@@ -14,7 +14,7 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
     if let Some(revision) = draft.case.target_revision()
         && slipway.acted_revision.as_deref() != Some(revision.as_str())
     {
-        if slipway.promoted_revision.as_deref() != Some(revision.as_str()) {
+        if !draft.case.holds_promoted_revision() {
             return start::gated(draft, revision);
         }
         // The user took a failed revision back: what is at the target is what the primary serves.
@@ -23,7 +23,9 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
             .status
             .tracked_configs
             .clone_from(&draft.case.seen.configs.flagger);
-        draft.slipway().acted_revision = Some(revision);
+        let slipway = draft.slipway();
+        slipway.acted_revision = Some(revision.clone());
+        slipway.promoted_revision = Some(revision);
     }
     let left = slipway.traffic_left_at.is_some() && slipway.pinned_to != Some(Side::Canary);
     if left && !draft.case.is_alive(Side::Primary) {
@@ -53,13 +55,10 @@ pub(super) fn mend_primary(draft: &mut Draft<'_>) {
     if draft.case.seen.primary.is_some() {
         return;
     }
-    let slipway = draft.case.slipway();
     let revision = draft.case.target_revision();
     if draft.case.seen.recorded_revision.is_some() {
         draft.after(Effect::RestorePrimary);
-    } else if let Some(revision) =
-        revision.filter(|revision| slipway.promoted_revision.as_ref() == Some(revision))
-    {
+    } else if let Some(revision) = revision.filter(|_| draft.case.holds_promoted_revision()) {
         draft.after(Effect::CreatePrimary { revision });
     }
 }

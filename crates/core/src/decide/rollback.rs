@@ -48,7 +48,9 @@ pub(super) fn cancel(mut draft: Draft<'_>, promoted: String) -> Decision {
         .status
         .tracked_configs
         .clone_from(&draft.case.seen.configs.flagger);
-    draft.slipway().acted_revision = Some(promoted);
+    let slipway = draft.slipway();
+    slipway.acted_revision = Some(promoted.clone());
+    slipway.promoted_revision = Some(promoted);
     let reason = format!(
         "Cancelled at weight {}: the target was set back to the promoted revision.",
         reached(&draft)

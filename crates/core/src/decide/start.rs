@@ -16,8 +16,9 @@ pub(super) fn waiting(mut draft: Draft<'_>) -> Decision {
         return draft.decide();
     };
     let slipway = draft.case.slipway();
-    if slipway.promoted_revision.as_ref() == Some(&revision) {
+    if draft.case.holds_promoted_revision() {
         draft.tell(words::cancelled(draft.case.plan));
+        draft.slipway().promoted_revision = Some(revision.clone());
         return take_back(draft, revision, Phase::Succeeded);
     }
     if slipway.acted_revision.as_ref() == Some(&revision) {

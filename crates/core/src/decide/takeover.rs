@@ -40,10 +40,9 @@ pub(super) fn take_over(
     let revision = seen.revision()?;
     let target = seen.target.as_ref()?;
     let unchanged = is_unchanged(status, target, seen)?;
-    let promoted =
-        seen.same_revision == Some(true) || is_hash(status.last_promoted_spec.as_deref(), target);
+    let promoted_revision = promoted(status, target, seen, unchanged);
     let acted = if unchanged {
-        revision.clone()
+        revision
     } else {
         UNKNOWN.to_owned()
     };
@@ -52,7 +51,7 @@ pub(super) fn take_over(
         version: SLIPWAY_STATUS_VERSION,
         release: Some(release(status, seen, acted.clone())),
         acted_revision: Some(acted),
-        promoted_revision: promoted.then_some(revision).filter(|_| unchanged),
+        promoted_revision,
         pinned_to: pinned(status, seen),
         traffic_left_at: left_at.filter(|_| status.phase == Phase::Finalising),
         waiting: None,
@@ -66,14 +65,70 @@ pub(super) fn take_over(
     Some(next)
 }
 
+/// What the primary serves: the target's revision, or what Flagger knows it by, so that a user who takes the target back to it is understood.
+fn promoted(
+    status: &CanaryStatus,
+    target: &Workload,
+    seen: &Observation,
+    unchanged: bool,
+) -> Option<String> {
+    let same =
+        seen.same_revision == Some(true) || is_hash(status.last_promoted_spec.as_deref(), target);
+    let taken_back = status.phase == Phase::Waiting && has_same_configs(status, seen);
+    if same && (unchanged || taken_back) {
+        return seen.revision();
+    }
+    match status.phase {
+        // The primary has been given another revision since.
+        Phase::Promoting | Phase::Finalising => None,
+        Phase::Failed if pinned(status, seen).is_some() => None,
+        Phase::Empty
+        | Phase::Initializing
+        | Phase::Initialized
+        | Phase::Waiting
+        | Phase::Progressing
+        | Phase::WaitingPromotion
+        | Phase::Succeeded
+        | Phase::Failed
+        | Phase::Terminating
+        | Phase::Terminated => status
+            .last_promoted_spec
+            .as_ref()
+            .map(|hash| format!("{FLAGGERS}{hash}")),
+    }
+}
+
+/// Before a revision that is only known by Flagger's hash.
+const FLAGGERS: &str = "flagger:";
+
+/// Whether what the target holds is what was promoted. A revision that is only known by Flagger's hash is not known to have had these configs.
+pub(super) fn is_promoted(promoted: Option<&str>, seen: &Observation) -> bool {
+    let (Some(promoted), Some(revision)) = (promoted, seen.revision()) else {
+        return false;
+    };
+    let has_configs = seen
+        .configs
+        .flagger
+        .as_ref()
+        .is_some_and(|configs| !configs.is_empty());
+    let hash = promoted.strip_prefix(FLAGGERS).filter(|_| !has_configs);
+    let held = seen
+        .target
+        .as_ref()
+        .and_then(|target| target.flagger_hash.as_deref());
+    promoted == revision || hash.is_some() && hash == held
+}
+
+fn has_same_configs(status: &CanaryStatus, seen: &Observation) -> bool {
+    status.tracked_configs.is_none() || status.tracked_configs == seen.configs.flagger
+}
+
 /// Whether the target holds the revision that Flagger acted on last; `None` while that cannot be told.
 fn is_unchanged(status: &CanaryStatus, target: &Workload, seen: &Observation) -> Option<bool> {
     let is_applied = is_hash(status.last_applied_spec.as_deref(), target);
     match status.phase {
         Phase::Initialized | Phase::Succeeded => {
-            let same_configs =
-                status.tracked_configs.is_none() || status.tracked_configs == seen.configs.flagger;
-            Some((is_applied || seen.same_revision?) && same_configs)
+            Some((is_applied || seen.same_revision?) && has_same_configs(status, seen))
         }
         // The primary has been given what was judged: another content at the target was not, and must not be promoted (P3).
         Phase::Promoting | Phase::Finalising => Some(is_applied || seen.same_revision?),
@@ -99,8 +154,8 @@ fn release(status: &CanaryStatus, seen: &Observation, revision: String) -> Relea
     ReleaseStatus {
         revision,
         started_at: status.last_transition_time,
-        // Flagger writes its status with each step: the next one is due an interval later.
-        step_at: status.last_transition_time.filter(|_| has_traffic),
+        // Flagger writes its status with each step: the next one, or the first, is due an interval later.
+        step_at: status.last_transition_time,
         tested: has_traffic,
         mirrored,
         primary_was_ready: true,
@@ -147,9 +202,7 @@ fn keep_weights(plan: &Plan, next: &mut CanaryStatus, seen: &Observation) {
         .slipway
         .as_mut()
         .and_then(|slipway| slipway.release.as_mut())
-        && has_traffic
     {
-        release.tested = true;
-        release.step_at = release.step_at.or(next.last_transition_time);
+        release.tested |= has_traffic;
     }
 }
