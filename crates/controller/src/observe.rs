@@ -24,6 +24,7 @@ use slipway_workloads::{Scaler, Target, record};
 use crate::error::{ApiError, Class};
 use crate::shell::Shell;
 use configs::Config;
+use obstacles::Asker;
 use store::{CanaryKey, Sync};
 use watches::{ENDPOINT_SLICE, lock};
 
@@ -84,12 +85,12 @@ impl Shell {
             .into_iter()
             .map(|kind| (kind, self.watches.ensure(kind.0, &key.namespace, key)))
             .collect();
-        for ((kind, of_provider), state) in states {
+        for ((kind, asker), state) in states {
             match state {
                 Sync::Done => {}
                 Sync::Coming => return Ok(None),
                 Sync::Unavailable(why) => {
-                    found.push(obstacles::unavailable(plan, kind, of_provider, &why));
+                    found.push(obstacles::unavailable(plan, kind, asker, &why));
                 }
             }
         }
@@ -110,21 +111,27 @@ impl Shell {
         Ok(Some(view))
     }
 
-    /// The kinds that a plan needs, each with whether its provider asks for it.
-    fn kinds_of(&self, plan: &Plan, codecs: Option<&Codecs>) -> Vec<(Kind, bool)> {
-        let mut kinds = vec![(kinds::SERVICE, false), (ENDPOINT_SLICE, false)];
+    /// The kinds that a plan needs, each with what of it asks for it.
+    fn kinds_of(&self, plan: &Plan, codecs: Option<&Codecs>) -> Vec<(Kind, Asker)> {
+        let mut kinds = vec![
+            (kinds::SERVICE, Asker::Release),
+            (ENDPOINT_SLICE, Asker::Release),
+        ];
         if self.tracks_configs {
-            kinds.extend([(kinds::CONFIG_MAP, false), (kinds::SECRET, false)]);
+            kinds.extend([
+                (kinds::CONFIG_MAP, Asker::Release),
+                (kinds::SECRET, Asker::Release),
+            ]);
         }
         if let Some(codecs) = codecs {
-            kinds.push((codecs.target.kind(), false));
-            kinds.extend(codecs.scaler.map(|scaler| (scaler.kind(), false)));
+            kinds.push((codecs.target.kind(), Asker::Release));
+            kinds.extend(codecs.scaler.map(|scaler| (scaler.kind(), Asker::Scaler)));
             kinds.extend(
                 codecs
                     .router
                     .kinds(plan)
                     .into_iter()
-                    .map(|kind| (kind, true)),
+                    .map(|kind| (kind, Asker::Provider)),
             );
         }
         kinds
@@ -165,7 +172,11 @@ impl Shell {
         } else if !view.observation.deleting {
             found.push(obstacles::missing_target(plan));
         }
-        let ready = |service: &str| lock(&self.watches.endpoints).ready(namespace, service, key);
+        let unknown = codecs.target.lives_by_endpoints().then_some(0);
+        let ready = |service: &str| {
+            let known = lock(&self.watches.endpoints).ready(namespace, service, key);
+            known.or(unknown)
+        };
         let of_primary = ready(&plan.names.primary_service);
         let of_canary = ready(&plan.names.canary_service);
         view.observation.endpoints = SideCounts {

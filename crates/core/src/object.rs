@@ -112,6 +112,12 @@ pub mod kinds {
         kind: "HorizontalPodAutoscaler",
         plural: "horizontalpodautoscalers",
     };
+    /// `ScaledObject` of KEDA.
+    pub const SCALED_OBJECT: Kind = Kind {
+        api_version: "keda.sh/v1alpha1",
+        kind: "ScaledObject",
+        plural: "scaledobjects",
+    };
     /// `ControllerRevision`: the record of what was promoted last.
     pub const CONTROLLER_REVISION: Kind = Kind {
         api_version: "apps/v1",

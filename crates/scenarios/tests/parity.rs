@@ -117,3 +117,185 @@ async fn a_daemon_set_that_is_updated_by_hand_is_named_and_not_released() {
         "{told:?}"
     );
 }
+
+/// Two Deployments `web-v1` and `web-v2`, and a Service `app` that leads to one of them.
+fn service(version: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "app", "namespace": NAMESPACE},
+        "spec": {"selector": {"app": version}, "ports": [{"name": "http", "port": 80, "targetPort": 8080}]},
+    })
+}
+
+fn web(version: &str, image: &str) -> Value {
+    let mut object = deployment(image, 2);
+    object["metadata"]["name"] = json!(version);
+    object["spec"]["selector"] = json!({"matchLabels": {"app": version}});
+    object["spec"]["template"]["metadata"]["labels"] = json!({"app": version});
+    object
+}
+
+fn leads_to(stage: &Stage, name: &str) -> Value {
+    let service = stage.object("Service", name).unwrap();
+    at(&service, "/spec/selector/app").clone()
+}
+
+fn of_service() -> Vec<Value> {
+    vec![
+        web("web-v1", "app:v1"),
+        web("web-v2", "app:v2"),
+        service("web-v1"),
+        of_kind(canary("istio", &STEPS()), "v1", "Service"),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_is_promoted_by_where_it_leads_without_a_lost_request() {
+    let stage = initialised(&ISTIO, &of_service()).await;
+    assert_eq!(leads_to(&stage, "app-primary"), "web-v1");
+    stage.apply(&[service("web-v2")]);
+    stage.reach(&[Phase::Progressing], HOUR).await;
+    assert_eq!(
+        leads_to(&stage, "app-primary"),
+        "web-v1",
+        "nobody judged it yet"
+    );
+    assert_eq!(leads_to(&stage, "app-canary"), "web-v2");
+    assert_eq!(end(&stage).await, Phase::Succeeded, "{:?}", stage.events());
+    assert_eq!(leads_to(&stage, "app-primary"), "web-v2");
+    let report = stage.world.users().report();
+    assert!(
+        report.unanswered() < 1.0,
+        "{:?}",
+        stage.world.users().losses()
+    );
+    assert!(report.of_workload(NAMESPACE, "web-v2").ok > 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p2_a_service_that_leads_to_nobody_gets_no_traffic() {
+    let stage = initialised(&ISTIO, &of_service()).await;
+    stage.apply(&[service("nobody")]);
+    assert_eq!(end(&stage).await, Phase::Failed, "{:?}", stage.events());
+    assert_eq!(leads_to(&stage, "app-primary"), "web-v1");
+    assert!(
+        stage.world.users().report().unanswered() < 1.0,
+        "{:?}",
+        stage.world.users().losses()
+    );
+}
+
+fn scaled_object() -> Value {
+    json!({
+        "apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject",
+        "metadata": {"name": "app", "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"name": "app"}, "minReplicaCount": 2, "maxReplicaCount": 4,
+            "triggers": [{"type": "prometheus", "metadata": {"query": "sum(rate(requests{svc=\"app-canary\"}[1m]))"}}],
+        },
+    })
+}
+
+fn scaled_canary(kind: &str, api_version: &str) -> Value {
+    let mut canary = canary("istio", &STEPS());
+    canary["spec"]["autoscalerRef"] = json!({
+        "apiVersion": api_version, "kind": kind, "name": "app",
+        "primaryScalerReplicas": {"minReplicas": 3, "maxReplicas": 6},
+    });
+    canary
+}
+
+fn replicas(stage: &Stage, name: &str) -> Value {
+    let object = stage.object("Deployment", name).unwrap();
+    at(&object, "/spec/replicas").clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_076_a_paused_scaled_object_pauses_the_target_and_never_the_primary() {
+    let mut paused = scaled_object();
+    paused["metadata"]["annotations"] = json!({"autoscaling.keda.sh/paused-replicas": "2"});
+    let objects = [
+        deployment("app:v1", 2),
+        paused,
+        scaled_canary("ScaledObject", "keda.sh/v1alpha1"),
+    ];
+    let stage = initialised(&ISTIO, &objects).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let mark = "/metadata/annotations/autoscaling.keda.sh~1paused-replicas";
+    let of = |name: &str| stage.object("ScaledObject", name).unwrap();
+    assert_eq!(at(&of("app"), mark), "0");
+    assert_eq!(at(&of("app-primary"), mark), &Value::Null);
+    assert_eq!(at(&of("app-primary"), "/spec/minReplicaCount"), 3);
+    assert_eq!(
+        (replicas(&stage, "app"), replicas(&stage, "app-primary")),
+        (json!(0), json!(3))
+    );
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    stage.reach(&[Phase::Progressing], HOUR).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(
+        at(&of("app"), mark),
+        &Value::Null,
+        "the canary may be scaled"
+    );
+    assert_eq!(replicas(&stage, "app"), 2);
+    assert_eq!(end(&stage).await, Phase::Succeeded, "{:?}", stage.events());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(at(&of("app"), mark), "0");
+    assert_eq!(
+        (replicas(&stage, "app"), replicas(&stage, "app-primary")),
+        (json!(0), json!(3))
+    );
+    assert!(
+        stage.world.users().report().unanswered() < 1.0,
+        "{:?}",
+        stage.world.users().losses()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_keda_the_missing_kind_is_named_and_the_release_goes_on_when_it_comes() {
+    let stage = Stage::new(1, &ISTIO);
+    stage.world.uninstall("scaledobjects.keda.sh");
+    stage.apply(&[
+        deployment("app:v1", 2),
+        scaled_canary("ScaledObject", "keda.sh/v1alpha1"),
+    ]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = stage.events();
+    assert!(
+        told.iter()
+            .any(|text| text.contains("scaledobjects of keda.sh/v1alpha1 cannot be had")),
+        "{told:?}"
+    );
+    assert!(stage.object("Deployment", "app-primary").is_none());
+    stage.world.install("scaledobjects.keda.sh");
+    stage.apply(&[scaled_object()]);
+    assert_eq!(
+        stage.reach(&[Phase::Initialized], HOUR).await,
+        Phase::Initialized
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_primarys_autoscaler_has_the_bounds_that_the_canary_gives_it() {
+    let scaler = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "app", "namespace": NAMESPACE},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"}, "minReplicas": 2, "maxReplicas": 4},
+    });
+    let objects = [
+        deployment("app:v1", 2),
+        scaler,
+        scaled_canary("HorizontalPodAutoscaler", "autoscaling/v2"),
+    ];
+    let stage = initialised(&ISTIO, &objects).await;
+    let primary = stage
+        .object("HorizontalPodAutoscaler", "app-primary")
+        .unwrap();
+    assert_eq!(at(&primary, "/spec/minReplicas"), 3);
+    assert_eq!(at(&primary, "/spec/maxReplicas"), 6);
+    assert_eq!(at(&primary, "/spec/scaleTargetRef/name"), "app-primary");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(replicas(&stage, "app-primary"), 3);
+}

@@ -13,6 +13,7 @@ mod conditions;
 mod daemon_set;
 mod deployment;
 mod endpoints;
+mod keda;
 mod pods;
 mod queue;
 mod replica_set;
@@ -121,6 +122,10 @@ impl Workloads {
                 autoscaler::sync(api, key, &self.manager, wish);
                 None
             }
+            Task::Sync(kinds::SCALED_OBJECT, key) => {
+                keda::sync(api, key, &self.manager);
+                None
+            }
             Task::Sync(_, _) => None,
             Task::Endpoints(key) => {
                 endpoints::sync(api, key, &self.manager, &mut self.chance);
@@ -152,7 +157,11 @@ impl Workloads {
     pub(crate) fn note(&mut self, write: &Write, store: &Store) {
         let key = &write.key;
         match write.id {
-            kinds::DEPLOYMENT | kinds::REPLICA_SET | kinds::DAEMON_SET | kinds::AUTOSCALER => {
+            kinds::DEPLOYMENT
+            | kinds::REPLICA_SET
+            | kinds::DAEMON_SET
+            | kinds::AUTOSCALER
+            | kinds::SCALED_OBJECT => {
                 self.soon(Task::Sync(write.id, key.clone()));
             }
             kinds::POD => self.note_pod(write, store),
@@ -263,13 +272,15 @@ impl Workloads {
 
     /// An autoscaler looks when what it scales changes.
     fn note_scaled(&mut self, key: &Key, store: &Store) {
-        let scalers: Vec<Key> = store
-            .in_namespace(kinds::AUTOSCALER, &key.namespace)
-            .filter(|scaler| text(scaler, &["spec", "scaleTargetRef", "name"]) == key.name)
-            .map(|scaler| scaler.key())
-            .collect();
-        for scaler in scalers {
-            self.soon(Task::Sync(kinds::AUTOSCALER, scaler));
+        for kind in [kinds::AUTOSCALER, kinds::SCALED_OBJECT] {
+            let scalers: Vec<Key> = store
+                .in_namespace(kind, &key.namespace)
+                .filter(|scaler| text(scaler, &["spec", "scaleTargetRef", "name"]) == key.name)
+                .map(|scaler| scaler.key())
+                .collect();
+            for scaler in scalers {
+                self.soon(Task::Sync(kind, scaler));
+            }
         }
     }
 

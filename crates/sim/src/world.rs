@@ -210,7 +210,7 @@ impl World {
     /// Installs a custom kind that is known by name, without a schema: every field is kept.
     ///
     /// Known are `canaries`, `metrictemplates` and `alertproviders` of `flagger.app`, `virtualservices` and `destinationrules` of
-    /// `networking.istio.io`, `trafficsplits.split.smi-spec.io` and `httproutes.gateway.networking.k8s.io`. Any other kind, or one of these
+    /// `networking.istio.io`, `trafficsplits.split.smi-spec.io`, `httproutes.gateway.networking.k8s.io` and `scaledobjects.keda.sh`. Any other kind, or one of these
     /// with its schema, is installed by applying its `CustomResourceDefinition`.
     ///
     /// Returns whether the name is known.
@@ -430,7 +430,8 @@ impl World {
 }
 
 /// The custom kinds that [`World::install`] knows.
-const KNOWN: [&str; 7] = [
+const KNOWN: [&str; 8] = [
+    "scaledobjects.keda.sh",
     "canaries.flagger.app",
     "metrictemplates.flagger.app",
     "alertproviders.flagger.app",

@@ -25,7 +25,7 @@ mod services;
 mod target;
 mod template;
 
-use slipway_core::plan::{AutoscalerKind, TargetKind};
+use slipway_core::plan::TargetKind;
 
 pub use configs::{ConfigKind, ConfigReference, TrackedConfig};
 pub use metadata::{ORIGINAL, REVISION};
@@ -37,23 +37,13 @@ pub use target::{Resize, Target, target, workload};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
     /// Of a target.
-    #[error("targets of kind {} have no codec in this build, it must be Deployment or DaemonSet", of_target(*.0))]
+    #[error("targets of kind {} have no codec in this build, it must be Deployment, DaemonSet or Service", of_target(*.0))]
     Target(TargetKind),
-    /// Of a scaler.
-    #[error("scalers of kind {} have no codec in this build, it must be HorizontalPodAutoscaler", of_scaler(*.0))]
-    Scaler(AutoscalerKind),
 }
 
 const fn of_target(kind: TargetKind) -> &'static str {
     match kind {
         TargetKind::Deployment | TargetKind::DaemonSet | TargetKind::Service => kind.as_str(),
         TargetKind::Knative => "Service of serving.knative.dev",
-    }
-}
-
-const fn of_scaler(kind: AutoscalerKind) -> &'static str {
-    match kind {
-        AutoscalerKind::Hpa => "HorizontalPodAutoscaler",
-        AutoscalerKind::Keda => "ScaledObject",
     }
 }

@@ -1,13 +1,12 @@
 //! The `Scaler` seam: what scales the target, and the copy of it that scales the primary.
 
 mod hpa;
+mod keda;
 
 use serde_json::Value;
 use slipway_core::blueprint::Blueprint;
 use slipway_core::object::{Kind, Write};
 use slipway_core::plan::{AutoscalerKind, Problem};
-
-use crate::Unsupported;
 
 /// A kind of scaler.
 pub trait Scaler: Send + Sync {
@@ -36,12 +35,9 @@ pub trait Scaler: Send + Sync {
 }
 
 /// The codec of a kind of scaler.
-///
-/// # Errors
-/// [`Unsupported`]; no kind falls back to another.
-pub fn scaler(kind: AutoscalerKind) -> Result<&'static dyn Scaler, Unsupported> {
+pub fn scaler(kind: AutoscalerKind) -> &'static dyn Scaler {
     match kind {
-        AutoscalerKind::Hpa => Ok(&hpa::Hpa),
-        AutoscalerKind::Keda => Err(Unsupported::Scaler(kind)),
+        AutoscalerKind::Hpa => &hpa::Hpa,
+        AutoscalerKind::Keda => &keda::Keda,
     }
 }

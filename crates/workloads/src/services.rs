@@ -35,7 +35,8 @@ pub fn needs(blueprint: &Blueprint<'_>) -> Vec<Key> {
 
 /// The writes that keep the Services as they should be, the apex selecting the pods of that side; with `None` the apex is left alone.
 ///
-/// **Shape**: `seen` holds what [`needs`] named. A target that is itself a Service brings its own, so that there is nothing to write.
+/// **Shape**: `seen` holds what [`needs`] named. A target that is itself a Service is the apex, and its primary is made by promotions: there is
+/// only the canary's to write.
 ///
 /// # Errors
 /// A Service of one of the names belongs to another Canary.
@@ -46,7 +47,8 @@ pub fn services(
 ) -> Result<Vec<Write>, Problem> {
     match blueprint.plan.target.kind {
         TargetKind::Deployment | TargetKind::DaemonSet => {}
-        TargetKind::Service | TargetKind::Knative => return Ok(Vec::new()),
+        TargetKind::Service => return of_service(blueprint, seen),
+        TargetKind::Knative => return Ok(Vec::new()),
     }
     let names = &blueprint.plan.names;
     let service = &blueprint.canary.spec.service;
@@ -79,7 +81,11 @@ pub fn restore_apex(
     blueprint: &Blueprint<'_>,
     live: Option<&Value>,
 ) -> Result<Vec<Write>, Problem> {
-    let Some(live) = live else {
+    let is_touched = match blueprint.plan.target.kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => true,
+        TargetKind::Service | TargetKind::Knative => false,
+    };
+    let Some(live) = live.filter(|_| is_touched) else {
         return Ok(Vec::new());
     };
     let key = key(blueprint, &blueprint.plan.names.apex);
@@ -90,6 +96,16 @@ pub fn restore_apex(
     };
     let replace = object.map(|object| Write::Replace { key, object });
     Ok(replace.into_iter().collect())
+}
+
+fn of_service(blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem> {
+    let names = &blueprint.plan.names;
+    let found = |name: &str| seen.get(&key(blueprint, name)).map(AsRef::as_ref);
+    let target = found(&names.apex);
+    let canary = target.map(|target| {
+        crate::target::service::canary(blueprint, target, found(&names.canary_service))
+    });
+    canary.into_iter().collect()
 }
 
 /// What one of the three should be.

@@ -2,6 +2,7 @@
 
 mod daemonset;
 mod deployment;
+pub(crate) mod service;
 mod templated;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,11 @@ pub trait Target: Send + Sync {
     /// What is judged about a target or a primary. Called for each event of the watch; an object without a status is one that nothing is
     /// known about yet.
     fn observe(&self, object: &Value) -> Workload;
+
+    /// Whether it cannot tell by itself if anybody answers: then a Service whose endpoints are not known has none.
+    fn lives_by_endpoints(&self) -> bool {
+        false
+    }
 
     /// What about the target keeps it from being released at all.
     fn check(&self, object: &Value) -> Option<Problem>;
@@ -144,6 +150,7 @@ pub fn target(kind: TargetKind) -> Result<&'static dyn Target, Unsupported> {
     match kind {
         TargetKind::Deployment => Ok(&deployment::Deployment),
         TargetKind::DaemonSet => Ok(&daemonset::DaemonSet),
-        TargetKind::Service | TargetKind::Knative => Err(Unsupported::Target(kind)),
+        TargetKind::Service => Ok(&service::Service),
+        TargetKind::Knative => Err(Unsupported::Target(kind)),
     }
 }

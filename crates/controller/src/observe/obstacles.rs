@@ -34,16 +34,10 @@ pub(super) fn codecs(plan: &Plan) -> Result<Codecs, Obstacle> {
             error.to_string(),
         )
     })?;
-    let scaler = match &plan.autoscaler {
-        None => None,
-        Some(autoscaler) => Some(slipway_workloads::scaler(autoscaler.kind).map_err(|error| {
-            unsupported(
-                "spec.autoscalerRef.kind",
-                &autoscaler.name,
-                error.to_string(),
-            )
-        })?),
-    };
+    let scaler = plan
+        .autoscaler
+        .as_ref()
+        .map(|autoscaler| slipway_workloads::scaler(autoscaler.kind));
     Ok(Codecs {
         router,
         target,
@@ -51,37 +45,44 @@ pub(super) fn codecs(plan: &Plan) -> Result<Codecs, Obstacle> {
     })
 }
 
+/// Who asks for a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// Every release needs it.
+    Release,
+    /// `spec.provider`.
+    Provider,
+    /// `spec.autoscalerRef`.
+    Scaler,
+}
+
 /// A kind that cannot be watched.
-pub(super) fn unavailable(plan: &Plan, kind: Kind, of_provider: bool, why: &str) -> Obstacle {
-    let (condition, field, value) = if of_provider {
-        (
+pub(super) fn unavailable(plan: &Plan, kind: Kind, asker: Asker, why: &str) -> Obstacle {
+    let Kind {
+        plural,
+        api_version,
+        kind,
+    } = kind;
+    let missing = format!("but {plural} of {api_version} cannot be had: {why}");
+    let (condition, problem) = match asker {
+        Asker::Provider => (
             ObstacleCondition::ProviderUnavailable,
-            "spec.provider",
-            plan.provider.to_string(),
-        )
-    } else {
-        (
+            Problem::new("spec.provider", &plan.provider, missing),
+        ),
+        Asker::Scaler => (
             ObstacleCondition::Stalled,
-            "the controller's rights",
-            String::new(),
-        )
+            Problem::new("spec.autoscalerRef.kind", kind, missing),
+        ),
+        Asker::Release => (
+            ObstacleCondition::Stalled,
+            Problem::new(
+                "the controller's rights",
+                "",
+                format!("must allow to list and watch {plural} of {api_version}: {why}"),
+            ),
+        ),
     };
-    let allowed = format!(
-        "must allow to list and watch {} of {}: {why}",
-        kind.plural, kind.api_version
-    );
-    let allowed = if of_provider {
-        format!(
-            "but {} of {} cannot be had: {why}",
-            kind.plural, kind.api_version
-        )
-    } else {
-        allowed
-    };
-    Obstacle {
-        condition,
-        problem: Problem::new(field, value, allowed),
-    }
+    Obstacle { condition, problem }
 }
 
 /// A mistake of the user's that no schema can say.

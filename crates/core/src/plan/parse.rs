@@ -179,6 +179,11 @@ fn workload_names(spec: &CanarySpec, problems: &mut Problems) -> Names {
         );
         problems.add(field, apex, text);
     }
+    if spec.target_ref.kind == "Service" && apex != target {
+        let text =
+            format!("must be absent or {target}: a Service that is the target is the apex itself");
+        problems.add(field, apex, text);
+    }
     let longest = names::SUBDOMAIN_NAME_MAX - "-primary".len();
     if target.len() > longest {
         problems.add(

@@ -98,6 +98,7 @@ places! {
     DEPLOYMENT = 8, REPLICA_SET = 9, DAEMON_SET = 10, AUTOSCALER = 11, ENDPOINT_SLICE = 12, LEASE = 13,
     CRD = 14, NEW_EVENT = 15,
     VIRTUAL_SERVICE = 17, DESTINATION_RULE = 18, TRAFFIC_SPLIT = 19, HTTP_ROUTE = 20,
+    SCALED_OBJECT = 21,
 }
 
 /// The kinds by id and by path.
@@ -123,7 +124,7 @@ impl Registry {
         for kind in native() {
             registry.add(kind, true);
         }
-        for kind in routing() {
+        for kind in heeded() {
             registry.add(kind, false);
         }
         registry.add(
@@ -338,8 +339,8 @@ fn native() -> Vec<Kind> {
     ]
 }
 
-/// Routing kinds of the meshes: the data plane reads them, so they have constants too.
-fn routing() -> Vec<Kind> {
+/// Custom kinds that the world itself heeds, so that they have constants too: what routes in the meshes, and what KEDA scales by.
+fn heeded() -> Vec<Kind> {
     let istio = &["v1beta1", "v1", "v1alpha3"];
     [
         short(
@@ -375,6 +376,10 @@ fn routing() -> Vec<Kind> {
             "HTTPRoute",
             "httproutes",
         ),
+        short(
+            kind("keda.sh", &["v1alpha1"], "ScaledObject", "scaledobjects"),
+            &["so"],
+        ),
     ]
     .into_iter()
     .map(custom)
@@ -405,7 +410,7 @@ fn by_name(name: &str) -> Option<Kind> {
         "canaries.flagger.app" => Some(flagger("Canary", "canaries", &[])),
         "metrictemplates.flagger.app" => Some(flagger("MetricTemplate", "metrictemplates", &[])),
         "alertproviders.flagger.app" => Some(flagger("AlertProvider", "alertproviders", &[])),
-        _ => routing().into_iter().find(|kind| kind.resource() == name),
+        _ => heeded().into_iter().find(|kind| kind.resource() == name),
     }
 }
 
@@ -508,6 +513,7 @@ mod tests {
         assert_eq!(name(NEW_EVENT), "events.events.k8s.io");
         assert_eq!(name(VIRTUAL_SERVICE), "virtualservices.networking.istio.io");
         assert_eq!(name(HTTP_ROUTE), "httproutes.gateway.networking.k8s.io");
+        assert_eq!(name(SCALED_OBJECT), "scaledobjects.keda.sh");
     }
 
     #[test]

@@ -80,16 +80,12 @@ fn stored(write: &Write) -> Value {
 
 #[test]
 fn a_kind_without_a_codec_is_refused_and_falls_back_to_none() {
-    for kind in [TargetKind::Service, TargetKind::Knative] {
-        let refused = target(kind).err().unwrap();
-        assert_eq!(refused, Unsupported::Target(kind));
-        assert!(
-            refused
-                .to_string()
-                .ends_with("it must be Deployment or DaemonSet"),
-            "{refused}"
-        );
-    }
+    let refused = target(TargetKind::Knative).err().unwrap();
+    assert_eq!(refused, Unsupported::Target(TargetKind::Knative));
+    assert_eq!(
+        refused.to_string(),
+        "targets of kind Service of serving.knative.dev have no codec in this build, it must be Deployment, DaemonSet or Service"
+    );
 }
 
 #[test]
@@ -764,5 +760,44 @@ fn a_daemon_set_that_is_updated_by_hand_is_refused() {
             .unwrap()
             .to_string(),
         "DaemonSet test/app: spec.updateStrategy.type is OnDelete, must be RollingUpdate"
+    );
+}
+
+/// A Service `app` of a user, with what the API server gives it.
+fn user_service(version: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "app", "namespace": "test"},
+        "spec": {
+            "type": "LoadBalancer", "clusterIP": "10.0.0.1", "clusterIPs": ["10.0.0.1"], "externalTrafficPolicy": "Local",
+            "healthCheckNodePort": 30001, "fieldOfTomorrow": {"a": 1},
+            "selector": {"app": "web", "version": version},
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP", "nodePort": 30000}],
+        },
+    })
+}
+
+#[test]
+fn a_service_is_another_revision_where_it_leads_elsewhere_and_not_by_its_address() {
+    let codec = target(TargetKind::Service).unwrap();
+    let revision = |service: &Value| codec.observe(service).revision;
+    let mut elsewhere = user_service("v1");
+    elsewhere["spec"]["clusterIP"] = json!("10.0.0.2");
+    elsewhere["spec"]["ports"][0]["nodePort"] = json!(30009);
+    assert_eq!(revision(&user_service("v1")), revision(&elsewhere));
+    assert_ne!(revision(&user_service("v1")), revision(&user_service("v2")));
+}
+
+#[test]
+fn a_service_without_a_selector_is_refused() {
+    let codec = target(TargetKind::Service).unwrap();
+    assert_eq!(codec.check(&user_service("v1")), None);
+    let mut by_hand = user_service("v1");
+    by_hand["spec"]["selector"] = json!({});
+    let problem = codec.check(&by_hand).unwrap().to_string();
+    assert!(
+        problem.starts_with("Service test/app: spec.selector"),
+        "{problem}"
     );
 }

@@ -87,6 +87,7 @@ impl Given {
         let services = self
             .live
             .iter()
+            .chain([&self.target])
             .filter(|object| object["kind"] == "Service");
         services
             .map(|service| {

@@ -34,11 +34,15 @@ fn scalers() {
     check("scaler", |given| {
         given.blueprint(|blueprint| {
             let kind = blueprint.plan.autoscaler.as_ref().unwrap().kind;
-            let live = given.found("HorizontalPodAutoscaler", "app-primary");
-            let write = scaler(kind)
-                .unwrap()
-                .primary(blueprint, &given.scaler, live);
-            write.map(|write| vec![write])
+            let codec = scaler(kind);
+            let live = given.found(codec.kind().kind, "app-primary");
+            let primary = codec.primary(blueprint, &given.scaler, live)?;
+            let writes = [
+                Some(primary),
+                codec.pause(&given.scaler),
+                codec.resume(&given.scaler),
+            ];
+            Ok(writes.into_iter().flatten().collect())
         })
     });
 }
