@@ -1016,3 +1016,28 @@ fn a_promotion_that_is_deleted_from_the_gate_is_not_asked_twice() {
     assert_eq!(world.phase(), Phase::Succeeded);
     assert_eq!(promoting(weighted()).phase(), Phase::Promoting);
 }
+
+#[test]
+fn a_step_that_users_never_met_is_not_judged_and_counts_from_when_its_route_stands() {
+    let plan = weighted().plan();
+    let mut world = seen(Some(ready("v1", 1)), Some(ready("v2", 1)));
+    let mut progressing = status(Phase::Progressing);
+    progressing.canary_weight = 20;
+    let release = progressing.slipway.as_mut().unwrap().release.as_mut();
+    let release = release.unwrap();
+    (release.tested, release.tick, release.step_at) = (true, 1, Some(at(0)));
+    let twenty = Routes::to_canary(Weight::clamped(20));
+
+    world.routes = Some(Routes::PRIMARY);
+    let late = decide(&plan, &progressing, &world, at(15));
+    assert_eq!(late.questions, []);
+    assert_eq!(support::routed(&late), [twenty]);
+    let release = slipway(&late.status).release.unwrap();
+    assert_eq!((release.tick, release.step_at), (1, Some(at(15))));
+
+    world.routes = Some(twenty);
+    let early = decide(&plan, &late.status, &world, at(20));
+    assert_eq!(early.questions, []);
+    let judged = decide(&plan, &late.status, &world, at(25));
+    assert_eq!(judged.questions.len(), 1);
+}

@@ -1,9 +1,10 @@
 //! Releases that end as they should, whatever goes wrong.
 //!
-//! A failure prints its scenario and its fault; both are plain data, so the run is played again by [`slipway_scenarios::play`].
+//! A failure prints its scenario, its fault and its seed: `RUN="istio/canary/promotes/fixed api:57:crash-before 1" cargo test -p
+//! slipway-scenarios --test survives one_run -- --ignored --nocapture` plays it again and tells its tale.
 
 use slipway_scenarios::matrix::{Run, play_all, runs, sample, short};
-use slipway_scenarios::{Ended, Injected, Scenario};
+use slipway_scenarios::{Ended, Injected, Scenario, play};
 
 const SEED: u64 = 1;
 
@@ -13,7 +14,7 @@ fn demand_none(failed: &[Ended]) {
         .iter()
         .map(|ended| {
             let first = ended.complaints.first().cloned().unwrap_or_default();
-            format!("{} with {}: {first}", ended.scenario, ended.fault)
+            format!("RUN=\"{} {} {SEED}\": {first}", ended.scenario, ended.fault)
         })
         .collect();
     assert!(
@@ -55,4 +56,26 @@ fn every_release_survives_every_fault_at_every_call() {
     let all: Vec<Run> = runs(&scenarios, SEED).into_iter().step_by(stride).collect();
     eprintln!("{} scenarios, {} runs", scenarios.len(), all.len());
     demand_none(&play_all(&all));
+}
+
+#[test]
+#[ignore = "by hand: RUN names it"]
+fn one_run() {
+    let wanted =
+        std::env::var("RUN").unwrap_or_else(|_| "istio/canary/promotes/fixed nothing 1".to_owned());
+    let words: Vec<&str> = wanted.split(' ').collect();
+    let [scenario, fault, seed] = words.as_slice() else {
+        panic!("RUN is not SCENARIO FAULT SEED: {wanted}");
+    };
+    let ended = play(
+        scenario.parse().unwrap(),
+        fault.parse().unwrap(),
+        seed.parse().unwrap(),
+    );
+    eprintln!("{}", ended.report());
+    demand_none(&if ended.complaints.is_empty() {
+        Vec::new()
+    } else {
+        vec![ended]
+    });
 }

@@ -52,7 +52,33 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
         draft.wake_at(at);
         return draft.decide();
     }
+    if !route_stands(&draft) {
+        return step_again(draft);
+    }
+    draft.stop_waiting_for(ROUTE_STANDS);
     check::tick(draft)
+}
+
+/// What a step waits for that users have not met yet.
+const ROUTE_STANDS: &str = " to stand for one interval";
+
+/// Whether users have met the step that is due to be judged. The status is written before the route: whoever died in between, or could not write
+/// the route for a while, has a step that nobody met, and what was measured meanwhile says nothing about it.
+fn route_stands(draft: &Draft<'_>) -> bool {
+    let (Some(stands), Some(asked)) = (draft.case.seen.routes, draft.asked_routes()) else {
+        return true;
+    };
+    stands.canary >= asked.canary && stands.mirrored == asked.mirrored
+}
+
+/// The route is written again with this decision, and the step counts from now.
+fn step_again(mut draft: Draft<'_>) -> Decision {
+    let now = draft.case.now;
+    draft.release().step_at = Some(now);
+    let weight = draft.status.canary_weight;
+    draft.wait_for(format!("the route of weight {weight}{ROUTE_STANDS}"));
+    draft.wake_at(now + draft.case.plan.interval);
+    draft.decide()
 }
 
 /// The rollback hook that asks for a rollback, if one does.
