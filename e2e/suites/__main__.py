@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import suites.stories  # noqa: F401, to register them
-from suites import objects
+from suites import objects, rights
 from suites.case import STORIES, Case, Story, Under
 from suites.world import World
 
@@ -47,7 +48,7 @@ def chosen(names: list[str], *, everything: bool) -> list[tuple[Story, str]]:
     """The cases of these names: `story`, `backend` or `backend/story`; without names the core, or everything."""
     cases = [(story, backend) for story in STORIES for backend in story.backends]
     if not names:
-        return [(story, backend) for story, backend in cases if story.core or everything]
+        return [(story, backend) for story, backend in cases if backend in story.core or everything]
     found = [(story, backend) for story, backend in cases if {story.name, backend, f"{backend}/{story.name}"} & set(names)]
     if not found:
         sys.exit(f"no case is called {' or '.join(names)}; there are {', '.join(f'{b}/{s.name}' for s, b in cases)}")
@@ -75,6 +76,16 @@ def run_group(world: World, under: Under, group: list[tuple[Story, str]], args: 
     return done
 
 
+def judge_rights(world: World, *, everything: bool) -> int:
+    """Whether Slipway's rights were enough for these cases, and after all of them whether it has any in vain; 1 if not."""
+    wrong = [f"refused: {text}" for text in rights.refused(world)]
+    wrong += [f"granted in vain: {right}" for right in rights.in_vain(world)] if everything else []
+    say(f"{'FAIL' if wrong else 'ok  '} rights")
+    for text in wrong:
+        say(f"       {text}")
+    return int(bool(wrong))
+
+
 def main() -> int:
     """Runs what is asked for; a line a case, the exit code tells whether all passed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -82,7 +93,7 @@ def main() -> int:
     parser.add_argument("program", type=Path, help="slipway-e2e-live")
     parser.add_argument("--all", action="store_true", help="every case, not only the core")
     parser.add_argument("--only", nargs="*", default=[], help="story, backend or backend/story")
-    parser.add_argument("--jobs", type=int, default=6, help="cases at the same time")
+    parser.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), help="cases at the same time; two a processor")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="of the moments at which Slipway is killed")
     parser.add_argument("--keep", action="store_true", help="leave the namespaces of the cases")
     args = parser.parse_args()
@@ -95,7 +106,7 @@ def main() -> int:
         for under in Under:
             group = [(story, backend) for story, backend in cases if story.under == under]
             done += run_group(world, under, group, args)
-    failed = sum(1 for case in done if case.failures)
+    failed = sum(1 for case in done if case.failures) + judge_rights(world, everything=args.all and not args.only)
     results = [{"case": case.name, "failures": case.failures, "notes": case.notes} for case in done]
     (world.results / "summary.json").write_text(json.dumps(results, indent=1))
     say(f"{len(done)} cases in {time.time() - started:.0f} s")

@@ -22,6 +22,13 @@ def identity_of(lease: Object) -> str:
     return str(lease.get("spec", {}).get("holderIdentity") or "")
 
 
+def is_empty(workload: Object) -> bool:
+    """Whether a workload is asked for no pods: a DaemonSet is, when no node has what it selects."""
+    spec = workload.get("spec", {})
+    selected = spec.get("template", {}).get("spec", {}).get("nodeSelector", {})
+    return spec.get("replicas") == 0 or "flagger.app/scale-to-zero" in selected
+
+
 class Under(Enum):
     """Whose eyes a case is under. The groups run in this order, one after the other."""
 
@@ -40,8 +47,8 @@ class Story:
     name: str
     tell: Tell
     backends: tuple[str, ...]
-    # Run by a plain `e2e/run`; the others by --all.
-    core: bool
+    # On these a plain `e2e/run` tells it; on the others only --all does.
+    core: tuple[str, ...]
     under: Under
 
     @property
@@ -51,10 +58,11 @@ class Story:
 
 
 STORIES: list[Story] = []
+EVERY = tuple(BACKENDS)
 
 
 def story(
-    *, backends: tuple[str, ...] = tuple(BACKENDS), core: bool = False, under: Under = Under.SHARED
+    *, backends: tuple[str, ...] = EVERY, core: tuple[str, ...] = (), under: Under = Under.SHARED
 ) -> Callable[[Tell], Tell]:
     """Registers a function as a story, under its name."""
     def register(tell: Tell) -> Tell:
@@ -76,6 +84,8 @@ class Case:
     notes: list[str] = field(default_factory=list)
     clients: dict[str, Users] = field(default_factory=dict)
     changed_at: float = 0.0
+    # The kind of the target.
+    kind: str = "Deployment"
 
     def __post_init__(self) -> None:
         self.backend = BACKENDS[self.backend_name]
@@ -93,17 +103,22 @@ class Case:
         """How a release is judged on this backend."""
         return {"threshold": self.backend.threshold, **self.backend.steps}
 
-    def deploy(self, *, deadline: int = 60) -> None:
-        """A namespace with the application at v1."""
-        self.world.apply(objects.namespace(self.ns), objects.config(self.ns, "hello"), objects.deployment(self.ns, "v1", deadline))
-        self.world.wait_available(self.ns, APP)
+    def deploy(self, *, deadline: int = 60, more: Object | None = None) -> None:
+        """A namespace with the application at v1, its container with what else is said."""
+        target = objects.deployment(self.ns, "v1", deadline)
+        target["spec"]["template"]["spec"]["containers"][0] |= more or {}
+        target = objects.as_daemon_set(target) if self.kind == "DaemonSet" else target
+        self.world.apply(objects.namespace(self.ns), objects.config(self.ns, "hello"), target)
+        self.world.wait_available(self.ns, APP, kind=self.kind)
 
-    def start(self, *, deadline: int = 60, webhooks: list[Object] | None = None, spec: Object | None = None) -> None:
-        """A namespace with the application at v1 and a Canary, initialised."""
-        self.deploy(deadline=deadline)
-        analysis = self.analysis() | ({"webhooks": webhooks} if webhooks else {})
-        canary = objects.canary(self.ns, self.backend.provider, analysis, deadline)
+    def start(
+        self, *, deadline: int = 60, analysis: Object | None = None, spec: Object | None = None, container: Object | None = None
+    ) -> None:
+        """A namespace with the application at v1 and a Canary, initialised; with what else their parts hold."""
+        self.deploy(deadline=deadline, more=container)
+        canary = objects.canary(self.ns, self.backend.provider, self.analysis() | (analysis or {}), deadline)
         canary["spec"] |= spec or {}
+        canary["spec"]["targetRef"]["kind"] = self.kind
         self.world.apply(canary)
         self.is_initialised()
 
@@ -131,7 +146,7 @@ class Case:
         """Changes the image, and what else of the container is said."""
         self.changed_at = time.time()
         change = {"spec": {"template": {"spec": {"containers": [{"name": APP, "image": f"app:{tag}", **more}]}}}}
-        self.world.kube.patch("apps/v1", "Deployment", self.ns, APP, change, content_type="application/strategic-merge-patch+json")
+        self.world.kube.patch("apps/v1", self.kind, self.ns, APP, change, content_type="application/strategic-merge-patch+json")
 
     def reconfigure(self, greeting: str) -> None:
         """Changes the ConfigMap, and nothing else."""
@@ -156,7 +171,7 @@ class Case:
         ended = begun and self.reaches(*DONE, seconds=seconds)
         self.expect(ended, f"the release has not ended after {seconds:.0f} s: {json.dumps(self.status())[:800]}")
         if ended:
-            self.notes.append(f"{self.status()['phase']} after {time.time() - self.changed_at:.1f} s")
+            self.notes.append(f"{self.status()['phase']} after {time.time() - self.changed_at:.1f} s{self.first_steps()}")
             self.expect(self.status()["phase"] == phase, f"phase is {self.status()['phase']}, not {phase}")
         time.sleep(4)
         for client in self.clients.values():
@@ -165,14 +180,23 @@ class Case:
         shares = ", ".join(f"{name} {count['share']:.0%}" for name, count in summary["by_revision"].items())
         self.notes.append(f"{summary['sent']} requests ({shares}), {summary['failed']} failed")
 
+    def first_steps(self) -> str:
+        """How long after the change the release began, and users met the canary for the first time."""
+        states = self.world.watch.states("Canary", self.ns, APP)
+        begun = [state.at for state in states if state.obj.get("status", {}).get("phase") == "Progressing"]
+        told = f", begun after {begun[0] - self.changed_at:.2f} s" if begun else ""
+        routes = self.world.watch.states(self.backend.route_kind, self.ns, APP) if self.backend.route_kind else []
+        weighted = [state.at for state in routes if not state.deleted and self.backend.weight_of_canary(state.obj)[0] > 0]
+        return told + (f", first weight after {weighted[0] - self.changed_at:.1f} s" if weighted else "")
+
     def primary_image(self) -> str:
         """The image of the primary."""
-        primary = self.world.watch.latest("Deployment", self.ns, f"{APP}-primary")
+        primary = self.world.watch.latest(self.kind, self.ns, f"{APP}-primary")
         return str(primary["spec"]["template"]["spec"]["containers"][0]["image"]) if primary else "none"
 
     def expect_scaled_down(self) -> None:
         """Expects the canary's workload to be empty soon after the end."""
-        empty = self.world.watch.until("Deployment", self.ns, APP, lambda obj: obj.get("spec", {}).get("replicas") == 0, 20)
+        empty = self.world.watch.until(self.kind, self.ns, APP, is_empty, 20)
         self.expect(empty, "the canary's workload is not scaled down")
 
     def identity(self) -> str:

@@ -87,6 +87,34 @@ def deployment(ns: str, tag: str, deadline: int) -> Object:
     }
 
 
+def as_daemon_set(workload: Object) -> Object:
+    """A Deployment's application as a DaemonSet that starts the new pod before it ends the old one."""
+    spec = {field: workload["spec"][field] for field in ("selector", "template")}
+    strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+    return {**workload, "kind": "DaemonSet", "spec": {**spec, "updateStrategy": strategy}}
+
+
+def secret(ns: str, value: str) -> Object:
+    """The application's Secret."""
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": APP, "namespace": ns}, "stringData": {"PASSWORD": value}}
+
+
+def service(ns: str) -> Object:
+    """A Service of the user's own before the application."""
+    spec = {"selector": {"app": APP}, "ports": [{"name": "http", "port": 80, "targetPort": "http"}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}}, "spec": spec}
+
+
+def virtual_service(ns: str) -> Object:
+    """A VirtualService of the user's own that leads to that Service."""
+    return {
+        "apiVersion": "networking.istio.io/v1beta1",
+        "kind": "VirtualService",
+        "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}},
+        "spec": {"hosts": [APP], "http": [{"name": "all", "route": [{"destination": {"host": APP}}]}]},
+    }
+
+
 def autoscaler(ns: str) -> Object:
     """A HorizontalPodAutoscaler of the application. There are no pod metrics here: it holds its limits and no more."""
     target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": APP}

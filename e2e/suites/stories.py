@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import signal
@@ -9,7 +10,7 @@ import time
 import urllib.request
 
 from suites import objects
-from suites.case import Case, Under, identity_of, story
+from suites.case import EVERY, Case, Under, identity_of, story
 from suites.objects import APP
 from suites.world import LEASE
 
@@ -20,13 +21,20 @@ def container_of(case: Case, pod: str) -> objects.Object:
     return state
 
 
+def find(case: Case, item: objects.Object) -> objects.Object:
+    """What a user sees of an object: labels, annotations, owners, spec."""
+    found = case.world.kube.get(item["apiVersion"], item["kind"], case.ns, item["metadata"]["name"])
+    fields = ("labels", "annotations", "ownerReferences")
+    return {**{field: found["metadata"].get(field) for field in fields}, "spec": found["spec"]}
+
+
 def condition(obj: objects.Object, wanted: str) -> str | None:
     """The status of a condition of an object."""
     found = (one["status"] for one in obj.get("status", {}).get("conditions", []) if one["type"] == wanted)
     return next(found, None)
 
 
-@story(core=True)
+@story(core=EVERY)
 def healthy_release(case: Case) -> None:
     """A healthy release is promoted, step by step, and not one request of the users fails."""
     case.start()
@@ -38,7 +46,7 @@ def healthy_release(case: Case) -> None:
         case.expect("canary" not in case.users()["by_side"], "users met the canary, which nothing had judged")
 
 
-@story(core=True)
+@story(core=EVERY)
 def twenty_percent_errors(case: Case) -> None:
     """A release with 20% errors is rolled back; the users' failed requests are counted."""
     case.start()
@@ -55,7 +63,7 @@ def twenty_percent_errors(case: Case) -> None:
         case.expect_no_failed_request()
 
 
-@story()
+@story(core=EVERY)
 def pods_never_start(case: Case) -> None:
     """A release whose pods never get ready is rolled back at the progress deadline, before any traffic."""
     case.start(deadline=10)
@@ -70,10 +78,10 @@ def pods_never_start(case: Case) -> None:
     case.expect_no_failed_request()
 
 
-@story()
+@story(core=EVERY)
 def conformance_fails(case: Case) -> None:
     """A conformance hook that fails stops the release before any traffic."""
-    case.start(webhooks=[objects.hook("pre-rollout", "/fail")])
+    case.start(analysis={"webhooks": [objects.hook("pre-rollout", "/fail")]})
     case.serve(rate=20)
     case.release("v2")
     case.ends("Failed")
@@ -90,7 +98,7 @@ def conformance_fails(case: Case) -> None:
         case.expect(told == (APP, case.ns, "Progressing"), f"the hook was told {json.dumps(payload)}")
 
 
-@story()
+@story(core=("kubernetes", "istio"))
 def config_change(case: Case) -> None:
     """A change of a ConfigMap alone starts a release; the primary gets it when it is promoted."""
     case.start()
@@ -107,7 +115,33 @@ def config_change(case: Case) -> None:
     case.expect_no_failed_request()
 
 
-@story(under=Under.OWN)
+@story(backends=("kubernetes",))
+def secret_change(case: Case) -> None:
+    """A change of a Secret alone starts a release; the primary gets its copy when it is promoted."""
+    case.world.apply(objects.namespace(case.ns), objects.secret(case.ns, "old"))
+    case.start(container={"envFrom": [{"secretRef": {"name": APP}}]})
+    case.serve()
+    case.changed_at = time.time()
+    case.world.apply(objects.secret(case.ns, "new"))
+    case.ends("Succeeded")
+    copy = case.world.kube.get("v1", "Secret", case.ns, f"{APP}-primary")
+    case.expect(base64.b64decode(copy["data"]["PASSWORD"]) == b"new", "the primary's Secret is not the promoted one")
+    case.expect_scaled_down()
+    case.expect_no_failed_request()
+
+
+@story(backends=("kubernetes", "istio"))
+def daemon_set(case: Case) -> None:
+    """A DaemonSet is released as a Deployment is; at rest its target is on no node."""
+    case.kind = "DaemonSet"
+    case.start()
+    case.serve()
+    case.release("v2")
+    case.ends("Succeeded")
+    case.expect_promoted_step_by_step()
+
+
+@story(core=EVERY, under=Under.OWN)
 def controller_killed(case: Case) -> None:
     """Slipway is killed (-9) at a random moment of a release; the kubelet starts it again, and the release ends right."""
     case.start_with_replicas(1)
@@ -124,7 +158,7 @@ def controller_killed(case: Case) -> None:
     case.expect(state["restartCount"] == 1, f"Slipway was restarted {state['restartCount']} times, not once")
 
 
-@story(under=Under.OWN)
+@story(core=("kubernetes",), under=Under.OWN)
 def leader_killed(case: Case) -> None:
     """Of two Slipways the one that leads is killed (-9) in the middle of a release; the other ends the release right."""
     case.start_with_replicas(2)
@@ -138,7 +172,7 @@ def leader_killed(case: Case) -> None:
     case.expect_promoted_step_by_step()
 
 
-@story(under=Under.OWN)
+@story(core=("istio",), under=Under.OWN)
 def leader_stopped(case: Case) -> None:
     """Of two Slipways the one that leads is asked to stop (SIGTERM): it gives the lease up, and the next leader goes on at once."""
     case.start_with_replicas(2)
@@ -164,7 +198,7 @@ def only_one_namespace(case: Case) -> None:
     case.release("v2")
     case.ends("Succeeded")
     case.expect_promoted_step_by_step()
-    requests = [request for request in case.world.requests_of(case.ns) if "objectRef" in request]
+    requests = case.world.requests_of(case.ns)
     outside = {request["requestURI"] for request in requests if request["objectRef"].get("namespace") != case.ns}
     case.expect(requests, "the audit log has no request of Slipway")
     case.expect(not outside, f"Slipway asked for {sorted(outside)}")
@@ -172,7 +206,7 @@ def only_one_namespace(case: Case) -> None:
     case.expect(not refused, f"Slipway was refused {sorted(refused)}")
 
 
-@story(under=Under.OWN)
+@story(core=("istio",), under=Under.OWN)
 def taken_over(case: Case) -> None:
     """What Flagger left at rest is taken over, and nothing moves; the next promotion removes from the primary what it should."""
     world, replicas = case.world, 3
@@ -207,7 +241,7 @@ def taken_over(case: Case) -> None:
     case.expect(sizes == {replicas}, f"the primary was asked for {sizes} pods, not only {replicas}")
 
 
-@story(under=Under.ALONE, backends=("linkerd",))
+@story(backends=("linkerd",), core=("linkerd",), under=Under.ALONE)
 def mesh_installed_later(case: Case) -> None:
     """Without the mesh's custom resource the Canary says so, and Slipway lives on; once it is there, the release goes on by itself."""
     world, crd = case.world, "trafficsplits.split.smi-spec.io"
@@ -232,7 +266,7 @@ def mesh_installed_later(case: Case) -> None:
     case.expect(container_of(case, pod)["restartCount"] == 0, "Slipway was restarted")
 
 
-@story()
+@story(core=("kubernetes",))
 def canary_deleted(case: Case) -> None:
     """Deleting the Canary gives the application back to its own Deployment, and not one request fails."""
     case.start()
@@ -251,6 +285,28 @@ def canary_deleted(case: Case) -> None:
     case.expect(service["spec"]["selector"] == {"app": APP}, f"the Service selects {service['spec']['selector']}")
     left = case.world.watch.latest(case.backend.route_kind, case.ns, APP) if case.backend.route_kind else {}
     case.expect(not left, f"the route is still there: {json.dumps(left)[:400]}")
+
+
+@story(backends=("kubernetes", "istio"))
+def own_objects_given_back(case: Case) -> None:
+    """A Service and a route that the user had before are used for the release, and are as they were once the Canary is deleted."""
+    own = [objects.service(case.ns), *([objects.virtual_service(case.ns)] if case.backend_name == "istio" else [])]
+    case.world.apply(objects.namespace(case.ns), *own)
+    before = [find(case, item) for item in own]
+    case.start()
+    case.serve()
+    case.release("v2")
+    case.reaches("Succeeded", "Failed")
+    case.expect(case.status().get("phase") == "Succeeded", f"phase is {case.status().get('phase')}, not Succeeded")
+    case.world.kube.delete("flagger.app/v1beta1", "Canary", case.ns, APP)
+    gone = case.world.watch.until("Canary", case.ns, APP, lambda obj: not obj, 60)
+    case.expect(gone, f"the Canary is still there after 60 s: {json.dumps(case.status())[:800]}")
+    time.sleep(3)
+    case.clients["users"].stop()
+    case.expect_no_failed_request()
+    case.expect_at_the_end("v2")
+    after = [find(case, item) for item in own]
+    case.expect(after == before, f"the user had {json.dumps(before)} and has {json.dumps(after)}")
 
 
 @story(backends=("kubernetes", "istio"))

@@ -27,6 +27,7 @@ LEASE = "slipway-leader-election"
 FOLLOWED = [
     ("flagger.app/v1beta1", "Canary"),
     ("apps/v1", "Deployment"),
+    ("apps/v1", "DaemonSet"),
     ("v1", "Event"),
     ("coordination.k8s.io/v1", "Lease"),
     ("networking.istio.io/v1beta1", "VirtualService"),
@@ -50,7 +51,8 @@ class Backend:
     def weight_of_canary(self, route: Object) -> tuple[int, int]:
         """The weight of the canary and the sum of all weights, in an object of the route's kind."""
         if self.route_kind == "VirtualService":
-            parts = [(part["destination"]["host"], part.get("weight", 0)) for part in route["spec"]["http"][0]["route"]]
+            # One destination alone needs no weight.
+            parts = [(part["destination"]["host"], part.get("weight", 100)) for part in route["spec"]["http"][0]["route"]]
         else:
             parts = [(part["service"], part["weight"]) for part in route["spec"]["backends"]]
         return sum(int(w) for host, w in parts if host == f"{APP}-canary"), sum(int(w) for _, w in parts)
@@ -117,14 +119,14 @@ class World:
         path = resource.path(meta["namespace"], meta["name"], "status")
         self.kube.request("PUT", f"{path}?fieldManager={manager}", {**item, "status": status})
 
-    def wait_available(self, ns: str, name: str, seconds: float = 60, replicas: int = 1) -> None:
-        """Until a Deployment is available; raises with what its pods say."""
+    def wait_available(self, ns: str, name: str, seconds: float = 60, replicas: int = 1, kind: str = "Deployment") -> None:
+        """Until a workload has so many available pods; raises with what its pods say."""
         def available(obj: Object) -> bool:
             status = obj.get("status", {})
             is_current = status.get("observedGeneration") == obj.get("metadata", {}).get("generation")
-            return bool(is_current and status.get("availableReplicas", 0) >= replicas)
+            return bool(is_current and status.get("availableReplicas", status.get("numberAvailable", 0)) >= replicas)
 
-        if not self.watch.until("Deployment", ns, name, available, seconds):
+        if not self.watch.until(kind, ns, name, available, seconds):
             pods = self.kube.list("v1", "Pod", ns)
             told = [pod["status"].get("containerStatuses", pod["status"].get("conditions")) for pod in pods]
             raise RuntimeError(f"{ns}/{name} is not available after {seconds:.0f} s: {json.dumps(told)[:2000]}")
@@ -204,9 +206,12 @@ class World:
         os.kill(pid, number)
         return pid
 
-    def requests_of(self, ns: str) -> list[Object]:
-        """What the API server's audit log has of the Slipway in a namespace."""
-        user = f"system:serviceaccount:{ns}:{SLIPWAY}"
+    def requests(self) -> list[Object]:
+        """What the API server's audit log has of every Slipway."""
         with (self.folder / "audit.log").open() as log:
-            entries = [json.loads(line) for line in log if user in line and line.endswith("}\n")]
-        return [entry for entry in entries if entry["user"]["username"] == user]
+            entries = [json.loads(line) for line in log if f":{SLIPWAY}\"" in line and line.endswith("}\n")]
+        return [entry for entry in entries if entry["user"]["username"].endswith(f":{SLIPWAY}") and "objectRef" in entry]
+
+    def requests_of(self, ns: str) -> list[Object]:
+        """Likewise, of the Slipway in a namespace."""
+        return [entry for entry in self.requests() if entry["user"]["username"] == f"system:serviceaccount:{ns}:{SLIPWAY}"]
