@@ -160,6 +160,27 @@ pub mod annotation {
     ];
 }
 
+/// The annotations by which a person acts on a release, on the Canary alone.
+///
+/// **Shape**: the key names the action, the value says what is meant in words of `name=value` with spaces between:
+/// `revision=REVISION by=WHO at=TIME`, and for an approval `gate=rollout` or `gate=promotion`. Another value is another action.
+pub mod action {
+    /// What every key of an action begins with.
+    pub const PREFIX: &str = "slipway.dev/action-";
+    /// Opens a gate that waits for a person.
+    pub const APPROVE: &str = "slipway.dev/action-approve";
+    /// Holds the release at the step that it has reached.
+    pub const PAUSE: &str = "slipway.dev/action-pause";
+    /// Lets it go on.
+    pub const RESUME: &str = "slipway.dev/action-resume";
+    /// Promotes a revision without judging it further.
+    pub const PROMOTE: &str = "slipway.dev/action-promote";
+    /// Takes a revision back.
+    pub const ABORT: &str = "slipway.dev/action-abort";
+    /// Tries a revision that failed again.
+    pub const RETRY: &str = "slipway.dev/action-retry";
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;

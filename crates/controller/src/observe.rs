@@ -12,6 +12,7 @@ use std::sync::Arc;
 use kube::api::ListParams;
 use serde_json::Value;
 use slipway_api::{Canary, Phase};
+use slipway_core::action::Action;
 use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
 use slipway_core::decide::is_foreign;
 use slipway_core::object::{Key, Kind, Objects, kinds};
@@ -387,6 +388,8 @@ impl Shell {
 
     fn note_canary(&self, key: &CanaryKey, canary: &Canary, observation: &mut Observation) {
         observation.answers = self.memory.answers(key);
+        let annotations = canary.metadata.annotations.as_ref();
+        observation.actions = annotations.map(Action::read).unwrap_or_default();
         observation.deleting = canary.metadata.deletion_timestamp.is_some();
         let finalizers = canary.metadata.finalizers.as_deref().unwrap_or_default();
         observation.has_finalizer = finalizers

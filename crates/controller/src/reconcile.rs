@@ -1,5 +1,6 @@
 //! One look at one Canary: observe, decide, ask, act, record. The shell carries the judgement and has none.
 
+use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,13 +15,14 @@ use slipway_api::{Canary, CanaryStatus, Phase};
 use slipway_core::decide::{decide, refuse};
 use slipway_core::decision::{Decision, Effect, Wake};
 use slipway_core::observation::{Observation, Obstacle, ObstacleCondition};
-use slipway_core::plan::{Plan, Problem};
+use slipway_core::plan::{Plan, Problem, TargetKind};
 use tracing::{debug, error, info};
 
 use crate::act::ActError;
 use crate::error::Class;
-use crate::observe::store::CanaryKey;
+use crate::observe::store::{CanaryKey, Sync};
 use crate::observe::targets::canary_key;
+use crate::observe::watches::lock;
 use crate::observe::{ObserveError, View};
 use crate::record::metrics::{DecisionKind, ReleaseLabels};
 use crate::shell::Shell;
@@ -79,8 +81,13 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
     let canary = shell.memory.newest(&key, watched);
     let status = canary.status.clone().unwrap_or_default();
     shell.tell_again(&key, &canary, &status).await;
-    let (plan, problems) = match shell.plan(&key, &canary) {
+    let tuning = shell.target_tuning(&key, &canary);
+    let (plan, problems) = match shell.plan(&key, &canary, tuning.as_ref()) {
         Ok(found) => found,
+        Err(_) if tuning.is_none() => {
+            debug!(canary = %name(&key), "waits for its target to be listed");
+            return Ok(Action::await_change());
+        }
         Err(problems) => {
             let kind = canary.spec.target_ref.kind.as_str();
             let decision = refuse(kind, &status, &problems, shell.clock.now());
@@ -106,18 +113,50 @@ impl Shell {
         &self,
         key: &CanaryKey,
         canary: &Canary,
+        tuning: Option<&BTreeMap<String, String>>,
     ) -> Result<(Arc<Plan>, Vec<Problem>), Vec<Problem>> {
-        match Plan::parse(canary, &self.defaults) {
+        let Some(tuning) = tuning else {
+            // Nothing is decided by this plan: it says which kinds are to be watched.
+            let plan = Plan::parse(canary, &self.defaults)?;
+            return Ok((Arc::new(plan), Vec::new()));
+        };
+        match Plan::tuned(canary, tuning, &self.defaults) {
             Ok(plan) => {
                 let plan = Arc::new(plan);
                 self.memory.remember_plan(key, &plan);
                 Ok((plan, Vec::new()))
             }
-            Err(problems) => match self.memory.good_plan(key) {
+            Err(problems) => match self.last_good_plan(key, canary) {
                 Some(plan) => Ok((plan, problems)),
                 None => Err(problems),
             },
         }
+    }
+
+    /// The plan of the last spec and annotations without mistakes: as this life remembers it, else as the status does.
+    fn last_good_plan(&self, key: &CanaryKey, canary: &Canary) -> Option<Arc<Plan>> {
+        self.memory.good_plan(key).or_else(|| {
+            let slipway = canary.status.as_ref()?.slipway.as_ref()?;
+            let plan = Plan::remembered(canary, &slipway.annotations, &self.defaults);
+            plan.ok().map(Arc::new)
+        })
+    }
+
+    /// The annotations of ours on the target, none where it does not exist; `None` while targets have not been listed.
+    fn target_tuning(&self, key: &CanaryKey, canary: &Canary) -> Option<BTreeMap<String, String>> {
+        let reference = &canary.spec.target_ref;
+        let codec = TargetKind::of(reference).map(slipway_workloads::target);
+        let Some(Ok(codec)) = codec else {
+            // That there is no such target, or no codec for it, is told elsewhere.
+            return Some(BTreeMap::new());
+        };
+        match self.watches.ensure(codec.kind(), &key.namespace, key) {
+            Sync::Coming => return None,
+            Sync::Done | Sync::Unavailable(_) => {}
+        }
+        let target = codec.kind().named(&key.namespace, &reference.name);
+        let stored = lock(&self.watches.store).get(&target, key);
+        Some(stored.map_or_else(BTreeMap::new, |stored| stored.tuning().clone()))
     }
 
     /// Does what was decided, in order; the first failure ends the tick.

@@ -182,7 +182,7 @@ pub enum AnnotationScope {
     None,
 }
 
-/// Whether an annotation may be weaker than the Canary. Reserved: nothing reads it yet.
+/// Whether an annotation may be weaker than what stands below it: the Canary's than its spec, the target's than the Canary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Policy {
     /// It may.
@@ -190,6 +190,25 @@ pub enum Policy {
     Free,
     /// It is refused.
     Strict,
+}
+
+impl From<AnnotationScope> for slipway_core::plan::AnnotationScope {
+    fn from(scope: AnnotationScope) -> Self {
+        match scope {
+            AnnotationScope::All => Self::All,
+            AnnotationScope::Canary => Self::Canary,
+            AnnotationScope::None => Self::None,
+        }
+    }
+}
+
+impl From<Policy> for slipway_core::plan::AnnotationPolicy {
+    fn from(policy: Policy) -> Self {
+        match policy {
+            Policy::Free => Self::Free,
+            Policy::Strict => Self::Strict,
+        }
+    }
 }
 
 /// The election.

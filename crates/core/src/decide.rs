@@ -7,6 +7,7 @@ mod finalise;
 mod gate;
 mod hooks;
 mod initialise;
+mod people;
 mod progress;
 mod promote;
 mod rest;
@@ -38,14 +39,25 @@ pub fn decide(
     now: DateTime<Utc>,
 ) -> Decision {
     let taken_over = takeover::take_over(plan, status, seen);
-    // What was taken over is looked at like any other status from here on.
+    // What was taken over, and what people did, is looked at like any other status from here on.
+    let known = taken_over.as_ref().unwrap_or(status);
+    let may_act = !seen.deleting && !plan.suspend && !is_foreign(known);
+    let heeded = may_act
+        .then(|| people::heed(plan, known, seen, now))
+        .flatten();
+    let (known, notes) = match &heeded {
+        Some((heeded, notes)) => (heeded, notes.clone()),
+        None => (known, Vec::new()),
+    };
     let case = Case {
         plan,
-        status: taken_over.as_ref().unwrap_or(status),
+        status: known,
         seen,
         now,
     };
-    route(Draft::new(case, status))
+    let mut draft = Draft::new(case, status);
+    draft.tell_all(notes);
+    route(draft)
 }
 
 fn route(mut draft: Draft<'_>) -> Decision {
@@ -75,6 +87,7 @@ fn route(mut draft: Draft<'_>) -> Decision {
     if !case.seen.has_finalizer {
         draft.before(Effect::AddFinalizer);
     }
+    people::note_tuning(&mut draft);
     hooks::pending(&mut draft);
     by_phase(draft)
 }

@@ -10,6 +10,7 @@
 //! The invariant of this crate: **the status is the only memory**. The next weight is computed from the status, never from what a route says,
 //! and deciding again from the same inputs gives the same decision, so that a crash between any two writes changes nothing.
 
+pub mod action;
 pub mod analysis;
 pub mod blueprint;
 mod conditions;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
+use crate::action::Action;
 use crate::decision::Question;
 use crate::plan::Problem;
 use crate::revision;
@@ -30,6 +31,8 @@ pub struct Observation {
     pub obstacles: Vec<Obstacle>,
     /// Whether target and primary hold the same revision, compared field by field; asked for on taking over from Flagger only.
     pub same_revision: Option<bool>,
+    /// What people want done, as it stands on the Canary.
+    pub actions: Vec<Action>,
     /// Whether the Canary is being deleted.
     pub deleting: bool,
     /// Whether our finalizer stands on the Canary.

@@ -1,5 +1,7 @@
 //! The plan: a Canary, its annotations and the defaults, parsed into what is meant, with every mistake named.
 
+pub mod annotations;
+pub mod origin;
 mod parse;
 mod problem;
 mod provider;
@@ -7,8 +9,9 @@ mod provider;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
-use slipway_api::CanaryAlert;
+use slipway_api::{CanaryAlert, ObjectReference};
 
+pub use annotations::{AnnotationPolicy, AnnotationScope, Gate, Place, Tuning};
 pub use parse::Defaults;
 pub use problem::Problem;
 pub use provider::{Provider, SmiVersion};
@@ -16,6 +19,10 @@ pub use provider::{Provider, SmiVersion};
 use crate::weight::Weight;
 
 /// What is meant by a Canary: validated, with defaults filled in. Only a `Plan` is ever acted on.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a word of the spec or an annotation by its name"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Which Canary this is.
@@ -52,6 +59,10 @@ pub struct Plan {
     pub skip_analysis: bool,
     /// Do nothing at all.
     pub suspend: bool,
+    /// Stay at the step that is reached, and start nothing, until this is false again; what protects users goes on.
+    pub paused: bool,
+    /// The gates that a person opens, in the order of a release.
+    pub approve: Vec<Gate>,
     /// Give back what the user had when the Canary is deleted.
     pub revert_on_deletion: bool,
     /// The Prometheus of this Canary instead of the controller's.
@@ -60,6 +71,8 @@ pub struct Plan {
     pub autoscaler: Option<Autoscaler>,
     /// The main port of the Services.
     pub port: u16,
+    /// The annotations in force.
+    pub tuning: Tuning,
     /// Things that work but were probably meant otherwise.
     pub warnings: Vec<Problem>,
 }
@@ -105,6 +118,19 @@ pub enum TargetKind {
 }
 
 impl TargetKind {
+    /// The kind that a Canary names, if it can be a target.
+    pub fn of(reference: &ObjectReference) -> Option<Self> {
+        match reference.kind.as_str() {
+            "Deployment" => Some(Self::Deployment),
+            "DaemonSet" => Some(Self::DaemonSet),
+            "Service" if reference.api_version.starts_with("serving.knative.dev/") => {
+                Some(Self::Knative)
+            }
+            "Service" => Some(Self::Service),
+            _ => None,
+        }
+    }
+
     /// The kind as objects write it.
     pub const fn as_str(self) -> &'static str {
         match self {

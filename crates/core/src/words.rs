@@ -3,10 +3,11 @@
 //! Texts that Flagger has, and that mean the same, are Flagger's to the letter (A8): people and scripts search for them.
 //! **Source**: dossier 01 §1.7, §8, §9.2, §10, §11.
 
+use slipway_api::names::annotation;
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 
 use crate::decision::Subject;
-use crate::plan::{HookKind, MetricCheck, MetricSource, Plan};
+use crate::plan::{Gate, HookKind, MetricCheck, MetricSource, Place, Plan};
 
 /// A normal event.
 pub fn normal(text: impl Into<String>) -> Note {
@@ -369,6 +370,85 @@ pub fn gate_closed(plan: &Plan, kind: HookKind, name: &str, muted: bool) -> Note
     } else {
         alerting(note, AlertLevel::Warn, alert)
     }
+}
+
+/// The first digits of a revision, as people are told it.
+pub fn short(revision: &str) -> &str {
+    revision.get(..10).unwrap_or(revision)
+}
+
+/// What a person did.
+pub fn action_done(plan: &Plan, done: &str) -> Note {
+    normal(format!("Release of {}: {done}", target(plan)))
+}
+
+/// What a person did in vain.
+pub fn action_refused(plan: &Plan, verb: &str, why: &str) -> Note {
+    warning(format!(
+        "Release of {}: action {verb} has no effect: {why}",
+        target(plan)
+    ))
+}
+
+/// A person is awaited at a gate, as the status says it.
+pub fn approval(gate: Gate) -> String {
+    format!("approval of the {} by a person", gate.as_str())
+}
+
+/// The same, as people are told it: once, when the wait begins.
+pub fn approval_awaited(plan: &Plan, gate: Gate) -> Note {
+    let kind = match gate {
+        Gate::Rollout => HookKind::ConfirmRollout,
+        Gate::Promotion => HookKind::ConfirmPromotion,
+    };
+    gate_closed(plan, kind, "by a person", false)
+}
+
+/// What a release waits for that somebody paused.
+pub fn paused_by(who: &str) -> String {
+    format!("somebody to resume it: it was paused by {who}")
+}
+
+/// What a release waits for that an annotation pauses.
+pub fn paused_by_annotation(plan: &Plan) -> String {
+    let on = match plan.tuning.get(annotation::PAUSED).map(|it| it.place) {
+        Some(Place::Target) => format!("{} {}", plan.target.kind.as_str(), plan.target.name),
+        Some(Place::Canary) | None => format!("Canary {}", plan.canary.name),
+    };
+    format!("annotation {} of {on} to be false", annotation::PAUSED)
+}
+
+/// The release is held at its step: told once, when the wait begins.
+pub fn held(plan: &Plan, what: &str) -> Note {
+    warning(format!(
+        "Halt {} advancement waiting for {what}",
+        canary(plan)
+    ))
+}
+
+/// An annotation was changed while the release runs.
+pub fn annotation_changed(
+    plan: &Plan,
+    key: &str,
+    old: Option<&String>,
+    new: Option<&String>,
+) -> Note {
+    let said = |text: Option<&String>| text.map_or_else(|| "nothing".to_owned(), Clone::clone);
+    normal(format!(
+        "Annotation {key} of {} changed from {} to {} during the release, from now on it applies",
+        target(plan),
+        said(old),
+        said(new)
+    ))
+}
+
+/// A person had the revision taken back.
+pub fn aborted(plan: &Plan, by: &str) -> Note {
+    alerting(
+        warning(format!("Rolling back {} aborted by {by}", canary(plan))),
+        AlertLevel::Warn,
+        format!("Release aborted by {by}"),
+    )
 }
 
 /// Who is asked, in a sentence about waiting: `rollout hook load`, `metric request-duration`.

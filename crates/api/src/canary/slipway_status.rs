@@ -48,6 +48,24 @@ pub struct SlipwayStatus {
     /// What is wrong in the spec or around it, as last told by an event: a change is told again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// The annotations that tune the running release, or tuned the last one, by key: a change of one is told.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// The revision at the target that has not been started: a gate, a person, an order or a problem holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_revision: Option<String>,
+    /// The gates that a person has opened for the revision that is pending or was released last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<Approval>,
+    /// Who paused the release, until somebody resumes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused: Option<Said>,
+    /// What a person wants done with a revision and is not done yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wish: Option<Wish>,
+    /// The last action of each kind that was heeded, by its word: none is done twice.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub actions: BTreeMap<String, Heeded>,
     /// The last transition with what was to be told of it, so that a restarted controller can tell it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transition: Option<Transition>,
@@ -102,12 +120,63 @@ pub struct ReleaseStatus {
     /// Whether the analysis is skipped: by `skipAnalysis`.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skipped: bool,
+    /// Who had the analysis skipped, when a person did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_by: Option<Said>,
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,
     /// Fields that a newer version wrote; they are written back as they came.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+/// What a person said of a revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Said {
+    /// The revision that was meant.
+    pub revision: String,
+    /// Who said it, as they named themselves; the audit log of the API server knows it for sure.
+    pub by: String,
+    /// When it was heeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+}
+
+/// A gate that a person has opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Approval {
+    /// `rollout` or `promotion`.
+    pub gate: String,
+    /// For which revision, who and when.
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+/// What a person wants done with a revision.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Wish {
+    /// `promote` or `abort`.
+    pub action: String,
+    /// With which revision, who and when.
+    #[serde(flatten)]
+    pub said: Said,
+}
+
+/// An action that was heeded.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Heeded {
+    /// The annotation's value: another value is another action.
+    pub value: String,
+    /// When it was heeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// What came of it, as it was told.
+    pub outcome: String,
 }
 
 /// What a release waits for.

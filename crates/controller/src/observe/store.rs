@@ -4,10 +4,11 @@
 //! was deleted does not come back by a late answer. Assumes that resourceVersions of one kind can be compared as numbers, which Kubernetes
 //! documents since 1.35 and has always been so with etcd.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value;
+use slipway_api::names::annotation;
 use slipway_core::object::{Key, Kind};
 use slipway_core::observation::Workload;
 
@@ -29,6 +30,8 @@ pub(crate) struct Stored {
     version: u64,
     /// What is judged of a workload.
     workload: Option<Arc<Workload>>,
+    /// Its annotations of ours, which tune a release when it is a target.
+    tuning: BTreeMap<String, String>,
     /// Whether plain writes of Flagger's, or our own creation, stand among its managedFields: it is adopted before the first apply (A3).
     pub(crate) needs_adoption: bool,
 }
@@ -37,6 +40,11 @@ impl Stored {
     /// The object.
     pub(crate) fn value(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
+    }
+
+    /// Its annotations of ours.
+    pub(crate) fn tuning(&self) -> &BTreeMap<String, String> {
+        &self.tuning
     }
 
     /// What is judged of it, if it is a workload.
@@ -259,6 +267,7 @@ fn compact(key: &Key, mut object: Value) -> Stored {
         .pointer("/metadata/managedFields")
         .and_then(Value::as_array);
     let needs_adoption = managers.is_some_and(|entries| entries.iter().any(is_plain_write));
+    let tuning = tuning_of(&object);
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
@@ -268,8 +277,22 @@ fn compact(key: &Key, mut object: Value) -> Stored {
         text: object.to_string().into(),
         version,
         workload,
+        tuning,
         needs_adoption,
     }
+}
+
+/// The annotations of ours on an object.
+fn tuning_of(object: &Value) -> BTreeMap<String, String> {
+    let all = object
+        .pointer("/metadata/annotations")
+        .and_then(Value::as_object);
+    let ours = all
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| key.starts_with(annotation::PREFIX));
+    ours.filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
 }
 
 /// Whether an entry of managedFields is a plain write of Flagger's or ours to the object itself.

@@ -141,7 +141,7 @@ pub(super) struct ReleaseArgs {
     /// Whose slipway.dev annotations tune a release
     #[arg(long, env = "SLIPWAY_ANNOTATIONS", default_value = "all", value_enum)]
     pub(super) annotations: AnnotationScope,
-    /// Whether annotations may be weaker than the Canary (reserved)
+    /// Whether annotations may be weaker than the Canary
     #[arg(long, env = "SLIPWAY_POLICY", default_value = "free", value_enum)]
     pub(super) policy: Policy,
     /// How many releases are looked at side by side

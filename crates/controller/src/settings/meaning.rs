@@ -172,6 +172,8 @@ fn release_settings(args: ReleaseArgs, findings: &mut Findings) -> ReleaseSettin
             minimum_interval,
             settle,
             cross_namespace_references: !no_cross_namespace_refs,
+            annotations: annotations.into(),
+            policy: policy.into(),
         },
         codecs: CodecSettings {
             selector_labels,

@@ -3,13 +3,14 @@
 use slipway_api::{Note, Phase};
 
 use super::draft::{Draft, due};
-use super::gate::{self, Gate};
+use super::gate::{self, Gate as Gates};
+use super::people;
 use super::promote;
 use super::rollback;
 use crate::analysis::{self, CheckResult};
 use crate::decision::{Decision, Question, Subject};
 use crate::observation::{Answer, Verdict};
-use crate::plan::{Hook, HookKind, Strategy};
+use crate::plan::{Gate, Hook, HookKind, Strategy};
 use crate::strategy::{Move, next_move};
 use crate::words;
 
@@ -171,12 +172,21 @@ fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
         return unanswered(draft);
     }
     let round = gate::round_of_tick(&draft, tick);
+    if let Some(what) = people::paused(&draft) {
+        let note = words::held(draft.case.plan, &what);
+        return hold(draft, tick, what, note);
+    }
+    if next.is_gated() && !is_approved(&draft) {
+        let note = words::approval_awaited(draft.case.plan, Gate::Promotion);
+        draft.status.phase = Phase::WaitingPromotion;
+        return hold(draft, tick, words::approval(Gate::Promotion), note);
+    }
     let mut passed = Vec::new();
     for kind in gates_before(&draft, next) {
         match gate::ask(&mut draft, *kind, Phase::Progressing, &round) {
-            Gate::Open(notes) => passed.extend(notes),
-            Gate::Asked => return unanswered(draft),
-            Gate::Closed(hook) => return closed(draft, hook, tick, passed),
+            Gates::Open(notes) => passed.extend(notes),
+            Gates::Asked => return unanswered(draft),
+            Gates::Closed(hook) => return closed(draft, hook, tick, passed),
         }
     }
     note_passed(&mut draft, tick, passed);
@@ -189,6 +199,29 @@ fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
 fn is_asked_to_roll_back(draft: &Draft<'_>) -> bool {
     let mut asked = draft.questions.iter();
     asked.any(|question| gate::is_rollback(&question.subject))
+}
+
+/// Whether the person whom the plan asks has approved the promotion; a release that was confirmed once stays so.
+fn is_approved(draft: &Draft<'_>) -> bool {
+    let release = draft.case.release();
+    release.is_some_and(|release| {
+        release.confirmed || people::has_approved(draft, Gate::Promotion, &release.revision)
+    })
+}
+
+/// Holds the step that is reached while a person is awaited: told once. The checks go on at their pace; while they pass, nothing is written.
+fn hold(mut draft: Draft<'_>, tick: u64, what: String, note: Note) -> Decision {
+    if draft.waiting().is_some_and(|waiting| waiting.for_ == what) {
+        if let Some(at) = gate::checked_again_at(&draft, tick) {
+            draft.wake_at(at);
+        }
+        return draft.decide();
+    }
+    note_passed(&mut draft, tick, Vec::new());
+    draft.tell(note);
+    draft.wait_for(what);
+    step(&mut draft);
+    draft.decide()
 }
 
 /// The gates that stand before a move, in order. A closed traffic gate holds a weighted release before its promotion as well, as in Flagger (Q11).

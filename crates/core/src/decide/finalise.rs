@@ -60,9 +60,10 @@ fn succeed(mut draft: Draft<'_>) -> Decision {
     let slipway = draft.slipway();
     slipway.promoted_revision = Some(release.revision);
     slipway.traffic_left_at = None;
-    slipway.reason = release
-        .skipped
-        .then(|| "Promoted without analysis, by spec.skipAnalysis.".to_owned());
+    slipway.reason = release.skipped.then(|| match &release.skipped_by {
+        Some(said) => format!("Promoted without further analysis by {}.", said.by),
+        None => "Promoted without analysis, by spec.skipAnalysis.".to_owned(),
+    });
     draft.stop_waiting();
     hooks::schedule(&mut draft, Phase::Succeeded);
     draft.after(Effect::Count(if release.skipped {

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use slipway_api::{Note, Phase};
 
 use super::draft::Draft;
+use super::people;
 use crate::decision::{Question, Round, Subject};
-use crate::observation::{Answer, Verdict};
+use crate::observation::{Answer, Answered, Verdict};
 use crate::plan::{Hook, HookKind};
 use crate::words;
 
@@ -99,16 +100,31 @@ pub(super) fn round_of_tick(draft: &Draft<'_>, tick: u64) -> Round {
 
 /// The no of a gate after which the questions of this tick are asked, when it is not the first time.
 fn asked_anew_after(draft: &Draft<'_>, first: &Round) -> Option<DateTime<Utc>> {
-    let answers = draft.case.seen.answers.iter();
-    let of_gates = answers.filter(|answered| {
-        is_gate_of_tick(&answered.question.subject) && is_same(&answered.question.round, first)
-    });
-    let newest = of_gates.max_by_key(|answered| answered.at)?;
+    let is_held = people::is_held(draft);
+    let newest = newest_of_wait(draft, first, is_held)?;
     let is_old = draft.case.now >= newest.at + draft.case.plan.interval;
-    if is_old && newest.answer != Answer::Hook(Verdict::Passed) {
+    let is_closed = is_held || newest.answer != Answer::Hook(Verdict::Passed);
+    if is_old && is_closed {
         return Some(newest.at);
     }
     newest.question.round.after
+}
+
+/// The newest answer of a wait that writes nothing: of a gate that is closed, or, where a person is awaited, of whatever is checked meanwhile.
+fn newest_of_wait<'a>(draft: &Draft<'a>, first: &Round, is_held: bool) -> Option<&'a Answered> {
+    let answers = draft.case.seen.answers.iter();
+    let of_wait = answers.filter(|answered| {
+        (is_held || is_gate_of_tick(&answered.question.subject))
+            && is_same(&answered.question.round, first)
+    });
+    of_wait.max_by_key(|answered| answered.at)
+}
+
+/// When the checks of a release that waits for a person are made again.
+pub(super) fn checked_again_at(draft: &Draft<'_>, tick: u64) -> Option<DateTime<Utc>> {
+    let round = round_of_tick(draft, tick);
+    let newest = newest_of_wait(draft, &round, true)?;
+    Some(newest.at + draft.case.plan.interval)
 }
 
 /// Whether this asks a hook whether to roll back.

@@ -5,9 +5,11 @@ use slipway_api::Side;
 use super::check;
 use super::draft::{Draft, due};
 use super::gate;
+use super::people;
 use super::promote;
 use super::rollback;
 use super::start;
+use crate::action::Verb;
 use crate::decision::Decision;
 use crate::plan::{HookKind, Plan};
 use crate::readiness::Readiness;
@@ -20,6 +22,12 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
         && !case.holds_released_revision()
     {
         return supersede(draft, revision);
+    }
+    let wish = case
+        .release()
+        .and_then(|release| people::wish(&draft, &release.revision));
+    if let Some((Verb::Abort, said)) = &wish {
+        return rollback::by_person(draft, said);
     }
     let has_traffic = draft
         .asked_routes()
@@ -39,7 +47,11 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
     }
     draft.stop_deadline();
     draft.stop_waiting_for(" to become ready");
-    if case.plan.skip_analysis {
+    if let Some((_, said)) = wish {
+        draft.release().skipped_by = Some(said);
+    }
+    let is_skipped_by_person = draft.release().skipped_by.is_some();
+    if is_skipped_by_person || (case.plan.skip_analysis && people::paused(&draft).is_none()) {
         draft.release().skipped = true;
         return promote::begin(draft);
     }

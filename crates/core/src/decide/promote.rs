@@ -27,6 +27,8 @@ pub(super) fn begin(mut draft: Draft<'_>) -> Decision {
     draft.status.canary_weight = routed;
     draft.release().mirrored = false;
     draft.release().promoting_since = Some(now);
+    // Whoever had it promoted had it go on as well.
+    draft.slipway().wish = None;
     draft.stop_deadline();
     draft.tell(words::copying(draft.case.plan));
     if is_emptied(&draft) {

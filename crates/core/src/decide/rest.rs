@@ -27,6 +27,10 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
         slipway.acted_revision = Some(revision.clone());
         slipway.promoted_revision = Some(revision);
     }
+    if slipway.pending_revision.is_some() || slipway.wish.is_some() {
+        let slipway = draft.slipway();
+        (slipway.pending_revision, slipway.wish) = (None, None);
+    }
     let left = slipway.traffic_left_at.is_some() && slipway.pinned_to != Some(Side::Canary);
     if left && !draft.case.is_alive(Side::Primary) {
         draft.wait_for(format!(

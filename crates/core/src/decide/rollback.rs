@@ -2,7 +2,7 @@
 //!
 //! Nothing is asked and nobody is told before the traffic is back (INV-6).
 
-use slipway_api::Phase;
+use slipway_api::{Phase, Said};
 
 use super::draft::Draft;
 use super::hooks;
@@ -40,6 +40,17 @@ pub(super) fn by_hook(mut draft: Draft<'_>, hook: &str) -> Decision {
     back(draft, reason)
 }
 
+/// A person had it taken back.
+pub(super) fn by_person(mut draft: Draft<'_>, said: &Said) -> Decision {
+    draft.tell(words::aborted(draft.case.plan, &said.by));
+    let reason = format!(
+        "Rolled back at weight {}: aborted by {}.",
+        reached(&draft),
+        said.by
+    );
+    back(draft, reason)
+}
+
 /// The user set the target back to what the primary serves: there is nothing left to release.
 pub(super) fn cancel(mut draft: Draft<'_>, promoted: String) -> Decision {
     draft.tell(words::cancelled(draft.case.plan));
@@ -72,7 +83,7 @@ fn back(mut draft: Draft<'_>, reason: String) -> Decision {
     ) = (0, 0, 0);
     draft.release().mirrored = false;
     let slipway = draft.slipway();
-    slipway.pinned_to = None;
+    (slipway.pinned_to, slipway.wish) = (None, None);
     slipway.reason = Some(reason);
     draft.stop_deadline();
     draft.stop_waiting();

@@ -1,13 +1,15 @@
 //! A new revision: the gate before it, its start, and its start over when a newer one comes.
 
 use chrono::{DateTime, Utc};
-use slipway_api::{Phase, ReleaseStatus, Side};
+use slipway_api::{Note, Phase, ReleaseStatus, Said, Side};
 
 use super::draft::Draft;
-use super::gate::{self, Gate};
+use super::gate::{self, Gate as Gates};
 use super::initialise::flagger_hash;
+use super::people;
+use crate::action::Verb;
 use crate::decision::{Decision, Effect};
-use crate::plan::HookKind;
+use crate::plan::{Gate, HookKind};
 use crate::words;
 
 /// A revision that waits at its gate; it may have been taken back meanwhile.
@@ -34,7 +36,9 @@ fn take_back(mut draft: Draft<'_>, revision: String, phase: Phase) -> Decision {
     draft.status.phase = phase;
     draft.status.last_applied_spec = flagger_hash(&draft, &revision);
     draft.stop_waiting();
-    draft.slipway().acted_revision = Some(revision);
+    let slipway = draft.slipway();
+    slipway.acted_revision = Some(revision);
+    (slipway.pending_revision, slipway.wish) = (None, None);
     draft.decide()
 }
 
@@ -44,28 +48,55 @@ pub(super) fn gated(mut draft: Draft<'_>, revision: String) -> Decision {
         draft.wait_for("the problem in its spec to be mended");
         return draft.decide();
     }
+    match people::wish(&draft, &revision) {
+        Some((Verb::Abort, said)) => return give_up(draft, revision, &said),
+        Some((Verb::Promote, _)) => return start(draft, revision),
+        Some(_) | None => {}
+    }
+    if let Some(what) = people::paused(&draft) {
+        let note = words::held(draft.case.plan, &what);
+        return hold(draft, revision, what, note);
+    }
+    if !people::has_approved(&draft, Gate::Rollout, &revision) {
+        let note = words::approval_awaited(draft.case.plan, Gate::Rollout);
+        return hold(draft, revision, words::approval(Gate::Rollout), note);
+    }
     let phase = draft.status.phase;
     let round = gate::round(&draft, &revision);
     match gate::ask(&mut draft, HookKind::ConfirmRollout, phase, &round) {
-        Gate::Open(notes) => {
+        Gates::Open(notes) => {
             draft.tell_all(notes);
             start(draft, revision)
         }
-        Gate::Asked => draft.decide(),
-        Gate::Closed(hook) => {
-            if draft.status.phase != Phase::Waiting {
-                draft.status.phase = Phase::Waiting;
-                draft.tell(words::gate_closed(
-                    draft.case.plan,
-                    HookKind::ConfirmRollout,
-                    &hook.name,
-                    hook.mute_alert,
-                ));
-            }
-            draft.wait_for(format!("confirm-rollout hook {}", hook.name));
-            draft.decide()
+        Gates::Asked => draft.decide(),
+        Gates::Closed(hook) => {
+            let (kind, plan) = (HookKind::ConfirmRollout, draft.case.plan);
+            let note = words::gate_closed(plan, kind, &hook.name, hook.mute_alert);
+            let what = format!("confirm-rollout hook {}", hook.name);
+            hold(draft, revision, what, note)
         }
     }
+}
+
+/// Holds a revision before its start: told once, when this wait begins.
+fn hold(mut draft: Draft<'_>, revision: String, what: String, note: Note) -> Decision {
+    let is_told = draft.waiting().is_some_and(|waiting| waiting.for_ == what);
+    if draft.status.phase != Phase::Waiting || !is_told {
+        draft.tell(note);
+    }
+    draft.status.phase = Phase::Waiting;
+    draft.slipway().pending_revision = Some(revision);
+    draft.wait_for(what);
+    draft.decide()
+}
+
+/// A person does not want a revision that has not started: it counts as one that failed, and is not tried again.
+fn give_up(mut draft: Draft<'_>, revision: String, said: &Said) -> Decision {
+    draft.tell(words::aborted(draft.case.plan, &said.by));
+    let reason = format!("Aborted by {} before it started.", said.by);
+    draft.slipway().reason = Some(reason);
+    draft.release().revision.clone_from(&revision);
+    take_back(draft, revision, Phase::Failed)
 }
 
 fn start(mut draft: Draft<'_>, revision: String) -> Decision {
@@ -90,6 +121,11 @@ pub(super) fn restart(mut draft: Draft<'_>, revision: String) -> Decision {
 /// The status of a release that begins: everything of the one before is forgotten.
 fn begin(draft: &mut Draft<'_>, revision: String) {
     let now = draft.case.now;
+    let annotations = draft.case.plan.tuning.texts();
+    let wished = people::wish(draft, &revision);
+    let skipped_by = wished
+        .filter(|(verb, _)| *verb == Verb::Promote)
+        .map(|(_, said)| said);
     let primary_was_ready = draft.case.readiness(Side::Primary).is_ready();
     draft.status.last_applied_spec = flagger_hash(draft, &revision);
     draft
@@ -110,10 +146,16 @@ fn begin(draft: &mut Draft<'_>, revision: String) {
     slipway.unready_since = Some(now);
     slipway.waiting = None;
     slipway.reason = None;
+    slipway.annotations = annotations;
+    slipway
+        .approvals
+        .retain(|given| given.said.revision == revision);
+    (slipway.pending_revision, slipway.wish) = (None, None);
     slipway.release = Some(ReleaseStatus {
         revision,
         started_at: Some(later_than(slipway.release.as_ref(), now)),
         primary_was_ready,
+        skipped_by,
         ..ReleaseStatus::default()
     });
 }

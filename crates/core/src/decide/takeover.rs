@@ -12,7 +12,7 @@ use crate::plan::{Plan, Strategy};
 use crate::weight::Weight;
 
 /// The revision that is written where a change happened that nobody has acted on.
-const UNKNOWN: &str = "unknown";
+pub(super) const UNKNOWN: &str = "unknown";
 
 /// Whether a status was written by another controller and has not been taken over yet: ours names the revision that was acted on, from the end of
 /// the initialisation to the end of the Canary.

@@ -3,11 +3,15 @@
 mod analysis;
 mod checks;
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
+use super::annotations::{self, Place, Tuning};
 use super::{
-    Autoscaler, AutoscalerKind, CanaryId, Names, Plan, Problem, Provider, TargetKind, TargetRef,
+    AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, Names, Plan, Problem,
+    Provider, TargetKind, TargetRef,
 };
 
 /// The controller's defaults for what a Canary leaves open.
@@ -21,6 +25,10 @@ pub struct Defaults {
     pub settle: TimeDelta,
     /// Whether objects of other namespaces may be named (not with `-no-cross-namespace-refs`).
     pub cross_namespace_references: bool,
+    /// Whose annotations are heeded (`--annotations`).
+    pub annotations: AnnotationScope,
+    /// Whether an annotation may be weaker than what stands below it (`--policy`).
+    pub policy: AnnotationPolicy,
 }
 
 impl Default for Defaults {
@@ -30,6 +38,8 @@ impl Default for Defaults {
             minimum_interval: TimeDelta::seconds(10),
             settle: TimeDelta::seconds(5),
             cross_namespace_references: true,
+            annotations: AnnotationScope::All,
+            policy: AnnotationPolicy::Free,
         }
     }
 }
@@ -75,11 +85,78 @@ impl Plan {
     /// What a Canary means, with the controller's defaults.
     ///
     /// # Errors
-    /// Every mistake in the spec, each with field, value and what is allowed; never an empty list.
+    /// Every mistake in spec and annotations, each with field, value and what is allowed; never an empty list.
     pub fn parse(canary: &Canary, defaults: &Defaults) -> Result<Self, Vec<Problem>> {
+        Self::tuned(canary, &BTreeMap::new(), defaults)
+    }
+
+    /// What a Canary means for a target that carries these annotations: they win over the Canary's own, and those over the spec.
+    ///
+    /// # Errors
+    /// As [`Plan::parse`]; with the strict policy also every annotation that is weaker than what stands below it.
+    pub fn tuned(
+        canary: &Canary,
+        target: &BTreeMap<String, String>,
+        defaults: &Defaults,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let tuning = Tuning::read(canary, target, defaults.annotations, &mut problems);
+        let plan = Self::with(canary, tuning, defaults, &mut problems);
+        if defaults.policy == AnnotationPolicy::Strict && problems.is_empty() {
+            problems = weak_annotations(canary, &plan, defaults);
+        }
+        if problems.is_empty() {
+            Ok(plan)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// What a Canary means with those annotations that were in force last: what is wrong on it now is left aside (P10).
+    ///
+    /// # Errors
+    /// The mistakes in the spec itself.
+    pub fn remembered(
+        canary: &Canary,
+        annotations: &BTreeMap<String, String>,
+        defaults: &Defaults,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut canary = canary.clone();
+        canary.metadata.annotations = Some(annotations.clone());
+        let (policy, annotations) = (AnnotationPolicy::Free, AnnotationScope::Canary);
+        let defaults = Defaults {
+            annotations,
+            policy,
+            ..defaults.clone()
+        };
+        Self::parse(&canary, &defaults)
+    }
+
+    fn with(
+        canary: &Canary,
+        tuning: Tuning,
+        defaults: &Defaults,
+        found: &mut Vec<Problem>,
+    ) -> Self {
+        let spec = tuning.over(canary, found);
         let mut problems = Problems::default();
-        let spec = &canary.spec;
-        let id = identity(canary);
+        let mut plan = Self::of_spec(&spec, identity(canary), defaults, &mut problems);
+        tuning.rename(canary, &mut problems.0);
+        tuning.rename(canary, &mut plan.warnings);
+        found.append(&mut problems.0);
+        plan.settle = tuning.settle().unwrap_or(plan.settle);
+        plan.paused = tuning.paused();
+        plan.approve = tuning.gates();
+        plan.tuning = tuning;
+        plan
+    }
+
+    fn of_spec(
+        spec: &CanarySpec,
+        id: CanaryId,
+        defaults: &Defaults,
+        problems: &mut Problems,
+    ) -> Self {
         let provider = spec.provider.as_ref().map_or_else(
             || Provider::parse("the controller's -mesh-provider", &defaults.provider),
             |name| Provider::parse("spec.provider", name),
@@ -89,13 +166,13 @@ impl Plan {
             // Only to read on: with a mesh every weight is looked at, so that all mistakes are named at once.
             Provider::Istio
         });
-        let target = target(spec, &mut problems);
-        let names = workload_names(spec, &mut problems);
-        let (analysis, warnings) = analysis::parse(spec, &provider, defaults, &mut problems);
-        let metrics = checks::metrics(spec, &id, defaults, &mut problems);
-        let hooks = checks::hooks(spec, &mut problems);
-        let alerts = checks::alerts(spec, &id, defaults, &mut problems);
-        let plan = Self {
+        let target = target(spec, problems);
+        let names = workload_names(spec, problems);
+        let (analysis, warnings) = analysis::parse(spec, &provider, defaults, problems);
+        let metrics = checks::metrics(spec, &id, defaults, problems);
+        let hooks = checks::hooks(spec, problems);
+        let alerts = checks::alerts(spec, &id, defaults, problems);
+        Self {
             canary: id,
             target,
             names,
@@ -103,7 +180,7 @@ impl Plan {
             strategy: analysis.strategy,
             interval: analysis.interval,
             threshold: analysis.threshold,
-            progress_deadline: progress_deadline(spec, &mut problems),
+            progress_deadline: progress_deadline(spec, problems),
             settle: defaults.settle,
             promotion_step: analysis.promotion_step,
             primary_ready_threshold: analysis.primary_ready_threshold,
@@ -113,21 +190,48 @@ impl Plan {
             alerts,
             skip_analysis: spec.skip_analysis || spec.analysis_in_force().is_none(),
             suspend: spec.suspend,
+            paused: false,
+            approve: Vec::new(),
             revert_on_deletion: spec.revert_on_deletion,
             metrics_server: spec.metrics_server.clone(),
             autoscaler: spec
                 .autoscaler_ref
                 .as_ref()
-                .and_then(|reference| autoscaler(reference, &mut problems)),
-            port: port(spec, &mut problems),
+                .and_then(|reference| autoscaler(reference, problems)),
+            port: port(spec, problems),
+            tuning: Tuning::default(),
             warnings,
-        };
-        if problems.0.is_empty() {
-            Ok(plan)
-        } else {
-            Err(problems.0)
         }
     }
+}
+
+/// Annotations that are weaker than what stands below them: those of the Canary than its spec, those of the target than the Canary.
+fn weak_annotations(canary: &Canary, plan: &Plan, defaults: &Defaults) -> Vec<Problem> {
+    // A lower layer that is no plan on its own (no steps yet) bounds nothing.
+    let below = |tuning: Tuning| {
+        let mut problems = Vec::new();
+        let plan = Plan::with(canary, tuning, defaults, &mut problems);
+        problems.is_empty().then_some(plan)
+    };
+    let of_spec = below(Tuning::default());
+    let of_canary = below(Tuning::of_canary(canary));
+    let mut problems = Vec::new();
+    for (key, tuned) in plan.tuning.iter() {
+        let (layer, name) = match tuned.place {
+            Place::Canary => (&of_spec, "the spec's"),
+            Place::Target => (&of_canary, "the Canary's"),
+        };
+        let limit = layer
+            .as_ref()
+            .and_then(|layer| annotations::weaker(key, plan, layer));
+        if let Some(limit) = limit {
+            let allowed = format!(
+                "must not be weaker than {name} {limit}: the controller's policy is strict"
+            );
+            problems.push(annotations::problem(canary, key, tuned, allowed));
+        }
+    }
+    problems
 }
 
 fn identity(canary: &Canary) -> CanaryId {
@@ -143,22 +247,14 @@ fn target(spec: &CanarySpec, problems: &mut Problems) -> TargetRef {
     if reference.name.is_empty() {
         problems.add("spec.targetRef.name", "", "must name the workload");
     }
-    let kind = match reference.kind.as_str() {
-        "Deployment" => TargetKind::Deployment,
-        "DaemonSet" => TargetKind::DaemonSet,
-        "Service" if reference.api_version.starts_with("serving.knative.dev/") => {
-            TargetKind::Knative
-        }
-        "Service" => TargetKind::Service,
-        other => {
-            problems.add(
-                "spec.targetRef.kind",
-                other,
-                "must be Deployment, DaemonSet or Service",
-            );
-            TargetKind::Deployment
-        }
-    };
+    let kind = TargetKind::of(reference).unwrap_or_else(|| {
+        problems.add(
+            "spec.targetRef.kind",
+            &reference.kind,
+            "must be Deployment, DaemonSet or Service",
+        );
+        TargetKind::Deployment
+    });
     TargetRef {
         kind,
         name: reference.name.clone(),

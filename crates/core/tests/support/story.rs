@@ -11,6 +11,7 @@ use super::world::World;
 pub(crate) struct Story {
     pub(crate) name: String,
     spec: Value,
+    annotations: Value,
 }
 
 /// The Canary of a Deployment of that name in namespace `test`: Istio, every 10 s, two failed checks, no metrics.
@@ -23,6 +24,7 @@ pub(crate) fn canary(name: &str) -> Story {
     Story {
         name: name.to_owned(),
         spec,
+        annotations: json!({}),
     }
 }
 
@@ -32,6 +34,7 @@ impl Story {
         Self {
             name: name.to_owned(),
             spec,
+            annotations: json!({}),
         }
     }
 
@@ -42,6 +45,12 @@ impl Story {
 
     fn analysis(mut self, field: &str, value: Value) -> Self {
         self.spec["analysis"][field] = value;
+        self
+    }
+
+    /// An annotation of ours on the Canary.
+    pub(crate) fn tuned(mut self, key: &str, value: &str) -> Self {
+        self.annotations[format!("slipway.dev/{key}")] = json!(value);
         self
     }
 
@@ -123,7 +132,8 @@ impl Story {
 
     /// The object.
     pub(crate) fn object(&self) -> Canary {
-        let metadata = json!({"name": self.name, "namespace": "test"});
+        let metadata =
+            json!({"name": self.name, "namespace": "test", "annotations": self.annotations});
         serde_json::from_value(json!({"metadata": metadata, "spec": self.spec})).unwrap()
     }
 

@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use slipway_api::{CanaryStatus, Phase, Side};
+use slipway_core::action::Action;
 use slipway_core::decision::{Outcome, Question, Wake};
 use slipway_core::observation::{
     Answer, Answered, Configs, Observation, Obstacle, SideCounts, Verdict, Workload,
@@ -113,6 +114,8 @@ pub(crate) struct World {
     pub(crate) deleting: bool,
     pub(crate) restored: bool,
     pub(crate) obstacles: Vec<Obstacle>,
+    /// What people did, as it stands on the Canary.
+    pub(crate) actions: Vec<Action>,
     /// Seconds that the pods of a revision take to become ready; 2 where nothing is said.
     pub(crate) startup: BTreeMap<(Side, String), Option<i64>>,
     /// What hooks (by name) and metrics (`metric 0`) say; where nothing is said, all is well.
@@ -160,6 +163,7 @@ impl World {
             deleting: false,
             restored: false,
             obstacles: Vec::new(),
+            actions: Vec::new(),
             startup: BTreeMap::new(),
             replies: BTreeMap::new(),
             series: BTreeMap::new(),
@@ -347,6 +351,7 @@ impl World {
             configs: self.configs.clone(),
             routes: self.routes,
             answers: self.answers.clone(),
+            actions: self.actions.clone(),
             obstacles: self.obstacles.clone(),
             same_revision: self.same_revision,
             deleting: self.deleting,

@@ -1,0 +1,222 @@
+//! What an SRE tunes by annotations, over what the Canary says: built-in defaults < spec < annotations of the Canary < annotations of the target.
+//!
+//! Annotations have a grammar of their own, stricter than the spec's: what is read here is right, or a [`Problem`] that names the annotation.
+//! Their values are then laid over a copy of the spec, which is parsed as ever, so that a value means the same wherever it was written.
+
+mod overlay;
+mod policy;
+mod value;
+
+use std::collections::BTreeMap;
+
+use slipway_api::names::annotation;
+use slipway_api::{Canary, CanarySpec};
+
+use super::Problem;
+pub(super) use policy::weaker;
+pub use value::Gate;
+use value::Value;
+
+/// Whose annotations are heeded (`--annotations`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnnotationScope {
+    /// Those of the target and of the Canary.
+    #[default]
+    All,
+    /// Those of the Canary.
+    Canary,
+    /// Nobody's.
+    None,
+}
+
+/// Whether an annotation may be weaker than what stands below it (`--policy`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AnnotationPolicy {
+    /// It may.
+    #[default]
+    Free,
+    /// It is refused.
+    Strict,
+}
+
+/// The object that an annotation stands on. Those of the target win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// The Canary.
+    Canary,
+    /// The workload that it names.
+    Target,
+}
+
+/// One annotation that is in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tuned {
+    /// Its value, as it was written.
+    pub text: String,
+    /// Where it stands.
+    pub place: Place,
+    value: Value,
+}
+
+/// The annotations in force, by key: those that are right, each from the place that wins.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tuning(BTreeMap<&'static str, Tuned>);
+
+/// The keys that tune a release, in the order of the reference.
+pub const KEYS: [&str; 13] = [
+    annotation::INTERVAL,
+    annotation::THRESHOLD,
+    annotation::MAX_WEIGHT,
+    annotation::STEP_WEIGHT,
+    annotation::STEP_WEIGHTS,
+    annotation::ITERATIONS,
+    annotation::SUCCESS_RATE,
+    annotation::LATENCY,
+    annotation::MIRROR,
+    annotation::SKIP_ANALYSIS,
+    annotation::PAUSED,
+    annotation::SETTLE,
+    annotation::APPROVE,
+];
+
+impl Tuning {
+    /// The annotations of a Canary and of its target.
+    pub(super) fn read(
+        canary: &Canary,
+        target: &BTreeMap<String, String>,
+        scope: AnnotationScope,
+        problems: &mut Vec<Problem>,
+    ) -> Self {
+        let empty = BTreeMap::new();
+        let of_canary = canary.metadata.annotations.as_ref().unwrap_or(&empty);
+        let layers = match scope {
+            AnnotationScope::All => vec![(Place::Canary, of_canary), (Place::Target, target)],
+            AnnotationScope::Canary => vec![(Place::Canary, of_canary)],
+            AnnotationScope::None => Vec::new(),
+        };
+        let mut tuning = Self::default();
+        for (place, annotations) in layers {
+            for key in KEYS {
+                let Some(text) = annotations.get(key) else {
+                    continue;
+                };
+                match Value::parse(key, text) {
+                    Ok(value) => {
+                        let (text, value) = (text.clone(), value);
+                        tuning.0.insert(key, Tuned { text, place, value });
+                    }
+                    Err(allowed) => {
+                        problems.push(refused(canary, key, text, place, allowed));
+                    }
+                }
+            }
+        }
+        tuning
+    }
+
+    /// The annotations in force that stand on the Canary alone.
+    pub(super) fn of_canary(canary: &Canary) -> Self {
+        // What is wrong with them is told where all of them are read.
+        Self::read(
+            canary,
+            &BTreeMap::new(),
+            AnnotationScope::Canary,
+            &mut Vec::new(),
+        )
+    }
+
+    /// The annotation of that key, if it is in force.
+    pub fn get(&self, key: &str) -> Option<&Tuned> {
+        self.0.get(key)
+    }
+
+    /// Every annotation in force, by key.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &Tuned)> {
+        self.0.iter().map(|(key, tuned)| (*key, tuned))
+    }
+
+    /// Keys and values alone, as the status remembers them.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        self.iter()
+            .map(|(key, tuned)| (key.to_owned(), tuned.text.clone()))
+            .collect()
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.0.get(key).map(|tuned| &tuned.value)
+    }
+
+    /// The gates that a person opens.
+    pub(super) fn gates(&self) -> Vec<Gate> {
+        match self.value(annotation::APPROVE) {
+            Some(Value::Gates(gates)) => gates.clone(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the release is paused.
+    pub(super) fn paused(&self) -> bool {
+        self.value(annotation::PAUSED) == Some(&Value::Switch(true))
+    }
+
+    /// How long a side that lost its traffic stays up.
+    pub(super) fn settle(&self) -> Option<chrono::TimeDelta> {
+        match self.value(annotation::SETTLE) {
+            Some(Value::Span(span)) => Some(*span),
+            _ => None,
+        }
+    }
+
+    /// Names the annotation in problems of fields that were laid over by one.
+    pub(super) fn rename(&self, canary: &Canary, problems: &mut [Problem]) {
+        for found in problems {
+            let laid = self.iter().find(|(key, _)| {
+                overlay::field(key).is_some_and(|field| is_within(&found.field, field))
+            });
+            if let Some((key, tuned)) = laid {
+                let allowed = found.allowed.clone();
+                *found = problem(canary, key, tuned, allowed);
+            }
+        }
+    }
+
+    /// The spec with the annotations laid over it.
+    pub(super) fn over(&self, canary: &Canary, problems: &mut Vec<Problem>) -> CanarySpec {
+        overlay::over(self, canary, problems)
+    }
+}
+
+/// Whether `spec.analysis.stepWeights[1]` is `spec.analysis.stepWeights` or a part of it.
+fn is_within(field: &str, of: &str) -> bool {
+    field
+        .strip_prefix(of)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('['))
+}
+
+/// What is wrong with an annotation: object, annotation, value and what is allowed (P10).
+pub(super) fn problem(
+    canary: &Canary,
+    key: &str,
+    tuned: &Tuned,
+    allowed: impl Into<String>,
+) -> Problem {
+    refused(canary, key, &tuned.text, tuned.place, allowed)
+}
+
+fn refused(
+    canary: &Canary,
+    key: &str,
+    text: &str,
+    place: Place,
+    allowed: impl Into<String>,
+) -> Problem {
+    let found = Problem::new(format!("annotation {key}"), text, allowed);
+    match place {
+        Place::Canary => found,
+        Place::Target => {
+            let namespace = canary.metadata.namespace.as_deref().unwrap_or_default();
+            let (kind, name) = (&canary.spec.target_ref.kind, &canary.spec.target_ref.name);
+            found.of(format!("{kind} {namespace}/{name}"))
+        }
+    }
+}

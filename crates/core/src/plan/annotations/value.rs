@@ -1,0 +1,152 @@
+//! The grammar of each annotation: durations with a unit, whole percents or fractions, lists with commas.
+
+use chrono::TimeDelta;
+use slipway_api::go;
+use slipway_api::names::annotation;
+
+/// A value that is right.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// A duration.
+    Span(TimeDelta),
+    /// A count, or a weight in whole percent.
+    Whole(i64),
+    /// Weights in whole percent, growing.
+    Weights(Vec<i64>),
+    /// A share in percent.
+    Percent(f64),
+    /// A latency in milliseconds.
+    Milliseconds(i64),
+    /// Yes or no.
+    Switch(bool),
+    /// Gates, possibly none.
+    Gates(Vec<Gate>),
+}
+
+/// A gate that a person opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gate {
+    /// Before a release starts.
+    Rollout,
+    /// Before a judged revision is promoted.
+    Promotion,
+}
+
+impl Gate {
+    /// Both, in the order of a release.
+    pub const ALL: [Self; 2] = [Self::Rollout, Self::Promotion];
+
+    /// The word that annotations, actions and the status spell it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rollout => "rollout",
+            Self::Promotion => "promotion",
+        }
+    }
+
+    /// The gate of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gate| gate.as_str() == word)
+    }
+}
+
+impl Value {
+    /// The value of an annotation.
+    ///
+    /// # Errors
+    /// What is allowed.
+    pub(super) fn parse(key: &str, text: &str) -> Result<Self, &'static str> {
+        let text = text.trim();
+        match key {
+            annotation::INTERVAL => span(text)
+                .filter(|span| *span > TimeDelta::zero())
+                .map(Self::Span)
+                .ok_or("must be a duration longer than nothing, such as 30s or 1m"),
+            annotation::SETTLE => span(text)
+                .filter(|span| *span >= TimeDelta::zero())
+                .map(Self::Span)
+                .ok_or("must be a duration, such as 5s or 0s"),
+            annotation::THRESHOLD => whole(text, 1..=i64::from(i32::MAX))
+                .ok_or("must be a whole number of failed checks, 1 or more"),
+            annotation::ITERATIONS => {
+                whole(text, 1..=1_000_000).ok_or("must be a whole number from 1 to 1000000")
+            }
+            annotation::MAX_WEIGHT | annotation::STEP_WEIGHT => {
+                whole(text.strip_suffix('%').unwrap_or(text), 1..=100)
+                    .ok_or("must be a whole percentage from 1 to 100")
+            }
+            annotation::STEP_WEIGHTS => weights(text).map(Self::Weights).ok_or(
+                "must be whole percentages from 1 to 100 with commas between, each greater than the one before, such as 1,5,25,50",
+            ),
+            annotation::SUCCESS_RATE => percent(text)
+                .map(Self::Percent)
+                .ok_or("must be a percentage from 0 to 100, such as 99.5"),
+            annotation::LATENCY => latency(text)
+                .map(Self::Milliseconds)
+                .ok_or("must be p99<DURATION in whole milliseconds, such as p99<500ms"),
+            annotation::APPROVE => gates(text)
+                .map(Self::Gates)
+                .ok_or("must be rollout, promotion, or both with a comma between"),
+            annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
+                switch(text).ok_or("must be true or false")
+            }
+            _ => Err("is not known"),
+        }
+    }
+}
+
+fn span(text: &str) -> Option<TimeDelta> {
+    // A duration has a unit: "0" alone is none here.
+    let has_unit = text.ends_with(|letter: char| letter.is_ascii_alphabetic());
+    go::parse_duration(text).ok().filter(|_| has_unit)
+}
+
+fn whole(text: &str, allowed: std::ops::RangeInclusive<i64>) -> Option<Value> {
+    let number = text.parse().ok()?;
+    allowed.contains(&number).then_some(Value::Whole(number))
+}
+
+fn weights(text: &str) -> Option<Vec<i64>> {
+    let mut weights: Vec<i64> = Vec::new();
+    for word in text.split(',') {
+        let word = word.trim();
+        let weight = word.strip_suffix('%').unwrap_or(word).parse().ok()?;
+        let least = weights.last().map_or(1, |before| before + 1);
+        if !(least..=100).contains(&weight) {
+            return None;
+        }
+        weights.push(weight);
+    }
+    Some(weights)
+}
+
+fn percent(text: &str) -> Option<f64> {
+    let number: f64 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
+    (0.0..=100.0).contains(&number).then_some(number)
+}
+
+/// The built-in check measures the 99th percentile in whole milliseconds.
+fn latency(text: &str) -> Option<i64> {
+    let bound = span(text.strip_prefix("p99<")?.trim())?;
+    let whole = bound.num_milliseconds();
+    let is_whole = TimeDelta::milliseconds(whole) == bound;
+    (whole > 0 && is_whole).then_some(whole)
+}
+
+fn gates(text: &str) -> Option<Vec<Gate>> {
+    let mut gates = Vec::new();
+    for word in text.split(',') {
+        gates.push(Gate::parse(word.trim())?);
+    }
+    gates.sort_unstable();
+    gates.dedup();
+    Some(gates)
+}
+
+fn switch(text: &str) -> Option<Value> {
+    match text {
+        "true" => Some(Value::Switch(true)),
+        "false" => Some(Value::Switch(false)),
+        _ => None,
+    }
+}

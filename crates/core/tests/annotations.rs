@@ -1,0 +1,377 @@
+//! Annotations: what each means, which wins, and what is refused.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests may fail"
+)]
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+use slipway_api::Canary;
+use slipway_core::plan::{
+    AnnotationPolicy, AnnotationScope, Defaults, Gate, MetricSource, Place, Plan, Strategy,
+};
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn annotations(pairs: Pairs<'_>) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| (format!("slipway.dev/{key}"), (*value).to_owned()))
+        .collect()
+}
+
+fn canary(analysis: &Value, pairs: Pairs<'_>) -> Canary {
+    let mut spec = json!({
+        "provider": "istio", "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
+        "service": {"port": 80}, "analysis": {"interval": "1m", "threshold": 2},
+    });
+    for (key, value) in analysis.as_object().unwrap() {
+        spec["analysis"][key] = value.clone();
+    }
+    let metadata = json!({"name": "app", "namespace": "test", "annotations": annotations(pairs)});
+    serde_json::from_value(json!({"metadata": metadata, "spec": spec})).unwrap()
+}
+
+fn steps() -> Value {
+    json!({"stepWeight": 10, "maxWeight": 50})
+}
+
+fn plan(analysis: &Value, on_canary: Pairs<'_>, on_target: Pairs<'_>) -> Result<Plan, Vec<String>> {
+    planned(analysis, on_canary, on_target, &Defaults::default())
+}
+
+fn planned(
+    analysis: &Value,
+    on_canary: Pairs<'_>,
+    on_target: Pairs<'_>,
+    defaults: &Defaults,
+) -> Result<Plan, Vec<String>> {
+    Plan::tuned(
+        &canary(analysis, on_canary),
+        &annotations(on_target),
+        defaults,
+    )
+    .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn weights(plan: &Plan) -> Vec<i64> {
+    match &plan.strategy {
+        Strategy::Canary { steps, .. } => steps.iter().map(|step| step.percent()).collect(),
+        Strategy::BlueGreen { iterations, .. } | Strategy::AbTesting { iterations } => {
+            vec![-iterations]
+        }
+    }
+}
+
+fn bounds(plan: &Plan, source: &MetricSource) -> Vec<(Option<f64>, Option<f64>)> {
+    let checks = plan.metrics.iter().filter(|check| check.source == *source);
+    checks.map(|check| (check.min, check.max)).collect()
+}
+
+#[test]
+fn the_target_wins_over_the_canary_and_that_over_the_spec_and_that_over_the_default() {
+    let none = plan(&json!({"stepWeight": 10, "threshold": 0}), &[], &[]).unwrap();
+    assert_eq!(none.threshold, 1);
+    assert_eq!(plan(&steps(), &[], &[]).unwrap().threshold, 2);
+    let on_canary = plan(&steps(), &[("threshold", "3")], &[]).unwrap();
+    assert_eq!(on_canary.threshold, 3);
+    let both = plan(&steps(), &[("threshold", "3")], &[("threshold", "4")]).unwrap();
+    assert_eq!(both.threshold, 4);
+    let tuned = both.tuning.get("slipway.dev/threshold").unwrap();
+    assert_eq!((tuned.text.as_str(), tuned.place), ("4", Place::Target));
+}
+
+#[test]
+fn each_annotation_means_what_the_reference_says() {
+    let all: Pairs<'_> = &[
+        ("interval", "30s"),
+        ("threshold", "3"),
+        ("success-rate", "99.5%"),
+        ("latency", "p99<250ms"),
+        ("mirror", "true"),
+        ("skip-analysis", "true"),
+        ("paused", "true"),
+        ("settle", "20s"),
+        ("approve", "promotion, rollout"),
+        ("step-weights", "1,5,25"),
+    ];
+    let plan = plan(&steps(), &[], all).unwrap();
+    assert_eq!(plan.interval, TimeDelta::seconds(30));
+    assert_eq!(plan.settle, TimeDelta::seconds(20));
+    assert_eq!(plan.threshold, 3);
+    assert!(plan.skip_analysis && plan.paused);
+    assert_eq!(plan.approve, [Gate::Rollout, Gate::Promotion]);
+    assert_eq!(weights(&plan), [1, 5, 25]);
+    assert!(matches!(
+        plan.strategy,
+        Strategy::Canary { mirror: true, .. }
+    ));
+    assert_eq!(
+        bounds(&plan, &MetricSource::SuccessRate),
+        [(Some(99.5), None)]
+    );
+    assert_eq!(
+        bounds(&plan, &MetricSource::RequestDuration),
+        [(None, Some(250.0))]
+    );
+}
+
+#[test]
+fn an_objective_replaces_the_bound_of_the_built_in_check_and_leaves_other_checks() {
+    let metrics = json!([
+        {"name": "request-success-rate", "thresholdRange": {"min": 90}, "interval": "5m"},
+        {"name": "errors", "query": "up", "thresholdRange": {"max": 1}},
+    ]);
+    let analysis = json!({"stepWeight": 10, "metrics": metrics});
+    let plan = plan(&analysis, &[("success-rate", "99")], &[]).unwrap();
+    let checks: Vec<_> = plan
+        .metrics
+        .iter()
+        .map(|check| (check.name.as_str(), check.interval.as_str(), check.min))
+        .collect();
+    assert_eq!(
+        checks,
+        [
+            ("request-success-rate", "5m", Some(99.0)),
+            ("errors", "1m", None)
+        ]
+    );
+}
+
+#[test]
+fn steps_are_replaced_cut_and_ended() {
+    let rows: [(Value, Pairs<'_>, &[i64]); 7] = [
+        (steps(), &[("step-weight", "25")], &[25, 50]),
+        (steps(), &[("max-weight", "25%")], &[10, 20, 25]),
+        (steps(), &[("step-weights", "5,80")], &[5, 80]),
+        (
+            json!({"stepWeights": [1, 5, 40]}),
+            &[("step-weight", "50")],
+            &[50, 100],
+        ),
+        (
+            json!({"stepWeights": [1, 5, 40]}),
+            &[("max-weight", "20")],
+            &[1, 5, 20],
+        ),
+        (json!({}), &[("step-weight", "50")], &[50, 100]),
+        (json!({"iterations": 5}), &[("iterations", "3")], &[-3]),
+    ];
+    for (analysis, pairs, expected) in rows {
+        let plan = plan(&analysis, &[], pairs).unwrap();
+        assert_eq!(weights(&plan), expected, "{analysis} {pairs:?}");
+    }
+    // A list on the Canary gives way to a step on the target.
+    let plan = plan(
+        &steps(),
+        &[("step-weights", "1,2")],
+        &[("step-weight", "30")],
+    )
+    .unwrap();
+    assert_eq!(weights(&plan), [30, 50]);
+}
+
+#[test]
+fn p10_a_value_that_does_not_parse_names_annotation_value_and_what_is_allowed() {
+    let percentages = "must be a whole percentage from 1 to 100";
+    let flag = "must be true or false";
+    let duration = "must be a duration longer than nothing, such as 30s or 1m";
+    let rows = [
+        ("interval", "30", duration),
+        ("interval", "0s", duration),
+        (
+            "threshold",
+            "0",
+            "must be a whole number of failed checks, 1 or more",
+        ),
+        ("max-weight", "101", percentages),
+        ("step-weight", "2.5", percentages),
+        (
+            "step-weights",
+            "5,5",
+            "must be whole percentages from 1 to 100 with commas between, each greater than the one before, such as 1,5,25,50",
+        ),
+        (
+            "iterations",
+            "none",
+            "must be a whole number from 1 to 1000000",
+        ),
+        (
+            "success-rate",
+            "101",
+            "must be a percentage from 0 to 100, such as 99.5",
+        ),
+        (
+            "success-rate",
+            "NaN",
+            "must be a percentage from 0 to 100, such as 99.5",
+        ),
+        (
+            "latency",
+            "p50<1s",
+            "must be p99<DURATION in whole milliseconds, such as p99<500ms",
+        ),
+        ("mirror", "yes", flag),
+        ("skip-analysis", "1", flag),
+        ("paused", "True", flag),
+        ("settle", "5", "must be a duration, such as 5s or 0s"),
+        (
+            "approve",
+            "all",
+            "must be rollout, promotion, or both with a comma between",
+        ),
+    ];
+    for (key, value, allowed) in rows {
+        let on_canary = plan(&steps(), &[(key, value)], &[]).unwrap_err();
+        let expected = format!("annotation slipway.dev/{key} is {value}, {allowed}");
+        assert_eq!(on_canary.join("; "), expected);
+        let on_target = plan(&steps(), &[], &[(key, value)]).unwrap_err();
+        assert_eq!(on_target, [format!("Deployment test/app: {expected}")]);
+    }
+}
+
+#[test]
+fn p10_an_annotation_never_makes_another_strategy_of_a_release() {
+    let by_weight = plan(&steps(), &[("iterations", "5")], &[]).unwrap_err();
+    assert_eq!(
+        by_weight,
+        [
+            "annotation slipway.dev/iterations is 5, must not stand on a release by weight: it would make another strategy of it"
+        ]
+    );
+    let by_count = plan(&json!({"iterations": 5}), &[("step-weight", "5")], &[]).unwrap_err();
+    assert!(
+        by_count[0].contains("release by iterations"),
+        "{by_count:?}"
+    );
+    let both = plan(
+        &steps(),
+        &[("step-weight", "5"), ("step-weights", "5,10")],
+        &[],
+    );
+    assert!(both.unwrap_err()[0].contains("only one of them can be meant"));
+}
+
+#[test]
+fn the_scope_says_whose_annotations_are_heeded() {
+    let rows = [
+        (AnnotationScope::All, 4),
+        (AnnotationScope::Canary, 3),
+        (AnnotationScope::None, 2),
+    ];
+    for (annotations, expected) in rows {
+        let defaults = Defaults {
+            annotations,
+            ..Defaults::default()
+        };
+        let plan = planned(
+            &steps(),
+            &[("threshold", "3")],
+            &[("threshold", "4")],
+            &defaults,
+        );
+        assert_eq!(plan.unwrap().threshold, expected);
+    }
+    // What is not heeded may be anything.
+    let defaults = Defaults {
+        annotations: AnnotationScope::None,
+        ..Defaults::default()
+    };
+    assert!(
+        planned(
+            &steps(),
+            &[("threshold", "x")],
+            &[("mirror", "x")],
+            &defaults
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn the_strict_policy_refuses_what_is_weaker_and_takes_what_is_stronger() {
+    let analysis = json!({
+        "stepWeight": 10, "maxWeight": 50, "mirror": true,
+        "metrics": [
+            {"name": "request-success-rate", "thresholdRange": {"min": 99}},
+            {"name": "request-duration", "thresholdRange": {"max": 500}},
+        ],
+    });
+    let counted = json!({"iterations": 5});
+    // Key, stronger or equal, weaker; of a Canary with interval 1m and threshold 2.
+    let rows: [(&Value, &str, &[&str], &[&str]); 10] = [
+        (&analysis, "interval", &["1m", "2m"], &["59s"]),
+        (&analysis, "threshold", &["1", "2"], &["3"]),
+        (&analysis, "step-weight", &["5", "10"], &["20"]),
+        (
+            &analysis,
+            "step-weights",
+            &["1,10,20,30,40,50"],
+            &["10,50", "20,25,30,40,50", "1,2,3,4,5"],
+        ),
+        (&analysis, "max-weight", &["50", "60"], &["40"]),
+        (&counted, "iterations", &["5", "6"], &["4"]),
+        (&analysis, "success-rate", &["99", "99.9"], &["98"]),
+        (
+            &analysis,
+            "latency",
+            &["p99<500ms", "p99<100ms"],
+            &["p99<1s"],
+        ),
+        (&analysis, "mirror", &["true"], &["false"]),
+        (&analysis, "skip-analysis", &["false"], &["true"]),
+    ];
+    let strict = Defaults {
+        policy: AnnotationPolicy::Strict,
+        ..Defaults::default()
+    };
+    for (analysis, key, fine, weak) in rows {
+        for value in fine {
+            let plan = planned(analysis, &[], &[(key, value)], &strict);
+            assert!(plan.is_ok(), "{key} {value}: {:?}", plan.err());
+        }
+        for value in weak {
+            for (canary, target) in [(vec![], vec![(key, *value)]), (vec![(key, *value)], vec![])] {
+                let refused = planned(analysis, &canary, &target, &strict).unwrap_err();
+                assert_eq!(refused.len(), 1, "{refused:?}");
+                assert!(
+                    refused[0].contains("must not be weaker than"),
+                    "{refused:?}"
+                );
+                assert!(refused[0].contains(&format!("slipway.dev/{key} is {value}")));
+                let free = planned(analysis, &canary, &target, &Defaults::default());
+                assert!(free.is_ok(), "{key} {value}: {:?}", free.err());
+            }
+        }
+    }
+}
+
+#[test]
+fn under_the_strict_policy_a_target_cannot_undo_what_the_canarys_annotations_ask_for() {
+    let strict = Defaults {
+        policy: AnnotationPolicy::Strict,
+        ..Defaults::default()
+    };
+    for (key, strong, weak) in [
+        ("paused", "true", "false"),
+        ("approve", "rollout,promotion", "promotion"),
+        ("settle", "30s", "20s"),
+        ("threshold", "1", "2"),
+    ] {
+        let refused = planned(&steps(), &[(key, strong)], &[(key, weak)], &strict).unwrap_err();
+        assert_eq!(refused.len(), 1, "{refused:?}");
+        let expected = format!("must not be weaker than the Canary's {strong}");
+        assert!(refused[0].contains(&expected), "{refused:?}");
+    }
+}
+
+#[test]
+fn p10_what_was_in_force_is_remembered_without_what_is_wrong_now() {
+    let broken = canary(&steps(), &[("threshold", "many")]);
+    let before = annotations(&[("threshold", "7")]);
+    let plan = Plan::remembered(&broken, &before, &Defaults::default()).unwrap();
+    assert_eq!(plan.threshold, 7);
+}
