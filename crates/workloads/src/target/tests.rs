@@ -632,6 +632,22 @@ fn a_lost_primary_comes_back_as_it_was_recorded_and_not_as_the_target_is_now() {
 }
 
 #[test]
+fn a_record_is_found_by_what_selects_the_records_of_its_primary() {
+    with_blueprint(&CodecSettings::default(), |blueprint| {
+        let judged = with_image("app:v1");
+        let writes = deployment().record(blueprint, &judged, None, &[], &[]);
+        let record = stored(&writes.unwrap()[0]);
+        let primary = &blueprint.plan.names.primary;
+        for part in crate::record::selector(primary).split(',') {
+            let (label, value) = part.split_once('=').unwrap();
+            assert_eq!(record["metadata"]["labels"][label], json!(value));
+        }
+        let of_another = crate::record::selector("other-primary");
+        assert_ne!(crate::record::selector(primary), of_another);
+    });
+}
+
+#[test]
 fn there_is_one_record_and_a_new_one_stands_before_the_old_one_goes() {
     with_blueprint(&CodecSettings::default(), |blueprint| {
         let codec = deployment();
