@@ -128,6 +128,8 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="the large fleet")
     parser.add_argument("--only", nargs="*", default=[], help="traces, fleet, or names of stories")
     parser.add_argument("--keep", action="store_true", help="of no effect here: records stay in the folder")
+    for name in ("--jobs", "--seed"):
+        parser.add_argument(name, type=int, help="of no effect here: the stories are told side by side, and nothing is drawn at random")
     args = parser.parse_args()
     crds = subprocess.run([args.program, "crds"], check=True, capture_output=True).stdout
     subprocess.run(["kubectl", "apply", "--server-side", "-f", "-"], input=crds, check=True, stdout=subprocess.DEVNULL)

@@ -180,11 +180,15 @@ impl Keeper {
     fn take(&mut self, event: Event<DeserializeGuard<Canary>>) {
         match event {
             Event::Init => self.naming.clear(),
+            // Nobody is woken before the list is complete: until then the store has none of it, and a look would find nothing.
             Event::InitApply(canary) => {
                 self.naming.insert(key_of(&canary));
                 self.note(&canary);
             }
-            Event::Apply(canary) => self.note(&canary),
+            Event::Apply(canary) => {
+                let woken = self.note(&canary);
+                self.kept.watches.wake(woken);
+            }
             Event::Delete(canary) => self.forget(&key_of(&canary)),
             Event::InitDone => {
                 let named = std::mem::take(&mut self.naming);
@@ -198,18 +202,21 @@ impl Keeper {
                 {
                     self.forget(&lost);
                 }
+                // Who began to lead while the list came has looked at none of them.
+                self.kept.watches.wake(named.into_iter().collect());
                 self.listed.ready();
             }
         }
     }
 
-    fn note(&self, canary: &DeserializeGuard<Canary>) {
+    /// Takes note of a Canary; who is to be woken.
+    fn note(&self, canary: &DeserializeGuard<Canary>) -> Vec<CanaryKey> {
         let mut woken = vec![key_of(canary)];
         if let Ok(canary) = &canary.0 {
             woken.extend(self.kept.targets.note(canary));
         }
-        self.kept.watches.wake(woken);
         self.count(&canary.meta().namespace.clone().unwrap_or_default());
+        woken
     }
 
     fn forget(&self, key: &CanaryKey) {
@@ -229,5 +236,64 @@ impl Keeper {
         self.kept
             .metrics
             .canaries(namespace, self.kept.targets.count(namespace));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tokio::sync::mpsc;
+    use tokio_util::sync::CancellationToken;
+    use tower::{BoxError, service_fn};
+
+    use super::*;
+    use crate::server::Readiness;
+
+    /// A keeper that nothing is asked of, and who it wakes.
+    fn keeper() -> (Keeper, mpsc::UnboundedReceiver<CanaryKey>) {
+        let nobody = service_fn(|_: Request<Body>| {
+            std::future::pending::<Result<Response<Body>, BoxError>>()
+        });
+        let client = Client::new(nobody, "default");
+        let (wakes, woken) = mpsc::unbounded_channel();
+        let life = CancellationToken::new();
+        let kept = Kept {
+            watches: Watches::new(client.clone(), client, &[], wakes, life),
+            targets: Targets::default(),
+            memory: Memory::default(),
+            metrics: Metrics::default(),
+        };
+        let keeper = Keeper {
+            kept,
+            listed: Readiness::default().part("canaries"),
+            naming: HashSet::new(),
+        };
+        (keeper, woken)
+    }
+
+    fn canary(name: &str) -> DeserializeGuard<Canary> {
+        let object = json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "Canary", "metadata": {"name": name, "namespace": "test"},
+            "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "service": {"port": 80}},
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_list_wakes_every_canary_once_it_is_complete_and_none_before() {
+        let (mut keeper, mut woken) = keeper();
+        keeper.take(Event::Init);
+        keeper.take(Event::InitApply(canary("a")));
+        keeper.take(Event::InitApply(canary("b")));
+        assert!(woken.try_recv().is_err(), "the store does not have it yet");
+        keeper.take(Event::InitDone);
+        let mut names = vec![
+            woken.try_recv().unwrap().name,
+            woken.try_recv().unwrap().name,
+        ];
+        names.sort();
+        assert_eq!(names, ["a", "b"]);
     }
 }
