@@ -26,6 +26,8 @@ struct Remembered {
     failures: u32,
     /// What stands on an object that cannot be looked at.
     shown: Option<String>,
+    /// What the last look panicked with.
+    panic: Option<String>,
 }
 
 /// What is remembered of every Canary.
@@ -116,11 +118,24 @@ impl Memory {
         })
     }
 
-    /// A look came to its end.
-    pub(crate) fn succeed(&self, canary: &CanaryKey) {
+    /// A look came to its end; whether the one before panicked.
+    pub(crate) fn succeed(&self, canary: &CanaryKey) -> bool {
         self.with(canary, |remembered| {
             (remembered.failures, remembered.shown) = (0, None);
+            remembered.panic.take().is_some()
+        })
+    }
+
+    /// Notes what a look panicked with.
+    pub(crate) fn remember_panic(&self, canary: &CanaryKey, text: &str) {
+        self.with(canary, |remembered| {
+            remembered.panic = Some(text.to_owned());
         });
+    }
+
+    /// What the last look panicked with, if it did.
+    pub(crate) fn panic(&self, canary: &CanaryKey) -> Option<String> {
+        self.with(canary, |remembered| remembered.panic.clone())
     }
 
     /// Whether this stands already on an object that cannot be looked at: writing it again would wake us to write it again.

@@ -2,7 +2,7 @@
 
 pub(crate) mod configs;
 pub(crate) mod endpoints;
-mod obstacles;
+pub(crate) mod obstacles;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod watches;

@@ -20,6 +20,7 @@ use tracing::{debug, error, info};
 
 use crate::act::ActError;
 use crate::error::Class;
+use crate::observe::obstacles;
 use crate::observe::store::{CanaryKey, Sync};
 use crate::observe::targets::canary_key;
 use crate::observe::watches::lock;
@@ -99,6 +100,9 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
         return Ok(Action::await_change());
     };
     add_problems(&mut view.observation, problems);
+    let panic = shell.memory.panic(&key);
+    let panic = panic.as_deref().map(obstacles::panicked);
+    view.observation.obstacles.extend(panic);
     let now = shell.clock.now();
     let decision = decide(&plan, &status, &view.observation, now);
     shell.ask(&key, &plan, &canary, &decision.questions);
@@ -183,7 +187,10 @@ impl Shell {
         if let Some((plan, _)) = world {
             self.measure(plan, &before, &decision.status, began.elapsed());
         }
-        self.memory.succeed(key);
+        if self.memory.succeed(key) {
+            // The panic is over: the next look takes its condition back.
+            return Ok(Action::requeue(Duration::from_millis(1)));
+        }
         Ok(action(decision.wake, self.clock.now()))
     }
 

@@ -54,7 +54,6 @@ const OURS: [&str; 8] = [
     "InvalidSpec",
     "ProviderUnavailable",
     "UnsupportedProvider",
-    // Written by the shell where a look panicked; a look that decides takes it back.
     "InternalError",
 ];
 
@@ -64,6 +63,7 @@ fn named(condition: ObstacleCondition) -> Option<&'static str> {
         ObstacleCondition::ProviderUnavailable => Some("ProviderUnavailable"),
         ObstacleCondition::UnsupportedProvider => Some("UnsupportedProvider"),
         ObstacleCondition::Stalled => None,
+        ObstacleCondition::InternalError => Some("InternalError"),
     }
 }
 

@@ -112,6 +112,8 @@ pub enum ObstacleCondition {
     UnsupportedProvider,
     /// `Stalled` alone: another Canary has the target, a live Flagger works here.
     Stalled,
+    /// `InternalError`: the last look panicked. It was told when it did.
+    InternalError,
 }
 
 /// A question with its newest answer.

@@ -3,28 +3,41 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a test may fail, and its helpers"
+    clippy::needless_pass_by_value,
+    reason = "a test may fail, and its helpers; objects are written where they are used"
 )]
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use slipway_api::{CanaryStatus, ConditionStatus, Phase};
+use slipway_controller::clock::TokioClock;
+use slipway_controller::http::{Http, HttpError, Limits};
+use slipway_controller::record::metrics::Metrics;
+use slipway_controller::run;
+use slipway_controller::settings::{Clients, Settings};
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_scenarios::outside::Outside;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
 
 /// As long as anything may take that nothing has to be waited for.
 const SOON: Duration = Duration::from_secs(2);
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The flags of the controllers here.
+const FLAGS: [&str; 2] = [
+    "-mesh-provider=istio",
+    "-metrics-server=http://prometheus:9090",
+];
 
 fn stage() -> Stage {
-    Stage::new(
-        1,
-        &[
-            "-mesh-provider=istio",
-            "-metrics-server=http://prometheus:9090",
-        ],
-    )
+    Stage::new(1, &FLAGS)
 }
 
 /// The Canary `app` as it should be.
@@ -64,6 +77,17 @@ fn secret(name: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": {"name": name, "namespace": NAMESPACE},
         "data": {"username": "c2xpcHdheQ==", "password": "c2xpcHdheQ=="},
+    })
+}
+
+fn autoscaler() -> Value {
+    json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "app", "namespace": NAMESPACE},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
+            "minReplicas": 1, "maxReplicas": 3,
+        },
     })
 }
 
@@ -107,7 +131,7 @@ async fn is_refused(stage: &Stage, canary: &str, type_: &str, words: &str) {
     }
     tokio::time::sleep(SOON).await;
     let asked = stage.world.faults("slipway").asked().len();
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     let told = stage.events();
     let told = told.iter().filter(|event| event.contains(words));
     assert_eq!(told.count(), 1, "{:#?}", stage.events());
@@ -346,20 +370,12 @@ async fn a_missing_config_of_the_target_is_named_until_it_comes() {
 async fn a_missing_autoscaler_is_named_until_it_comes() {
     let reference =
         json!({"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "app"});
-    let autoscaler = json!({
-        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
-        "metadata": {"name": "app", "namespace": NAMESPACE},
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
-            "minReplicas": 1, "maxReplicas": 3,
-        },
-    });
     is_refused_until_it_comes(
         &[
             deployment("app:v1", 1),
             with(json!({"autoscalerRef": reference})),
         ],
-        autoscaler,
+        autoscaler(),
         "spec.autoscalerRef.name is app, but there is no HorizontalPodAutoscaler test/app",
     )
     .await;
@@ -409,9 +425,9 @@ async fn fc_055_of_two_canaries_with_one_target_the_older_works_and_the_newer_is
     );
     // With the older gone, the newer has the target.
     stage.world.delete("Canary", NAMESPACE, "app").unwrap();
-    let works = |_: &_| status_of(&stage, "a-second").phase == Phase::Initialized;
+    let is_up = |_: &_| status_of(&stage, "a-second").phase == Phase::Initialized;
     assert!(
-        stage.world.eventually(HOUR, works).await,
+        stage.world.eventually(HOUR, is_up).await,
         "{:#?}",
         status_of(&stage, "a-second")
     );
@@ -425,11 +441,86 @@ fn unreadable() -> Value {
 #[tokio::test(start_paused = true)]
 async fn a_canary_that_cannot_be_read_at_all_is_told_so_once_and_disturbs_no_other() {
     let stage = stage();
-    let other = json!({"targetRef": {"name": "other"}, "service": {"name": "other"}});
-    let mut other = named("other", with(other));
-    other["spec"]["targetRef"]["name"] = json!("other");
     stage.apply(&[deployment("app:v1", 1), unreadable()]);
     is_refused(&stage, "app", "InvalidSpec", "the Canary cannot be read: ").await;
+    stage.apply(&other());
+    let is_up = |_: &_| status_of(&stage, "other").phase == Phase::Initialized;
+    assert!(stage.world.eventually(HOUR, is_up).await);
+    stage.apply(&[good()]);
+    goes_on(&stage, "InvalidSpec").await;
+}
+
+/// What panics: requests to the API server and to the outside that hold a text, as long as the switch is on.
+#[derive(Clone, Debug)]
+struct Trap {
+    text: &'static str,
+    is_set: Arc<AtomicBool>,
+}
+
+impl Trap {
+    fn spring(&self, request: &str) {
+        let springs = self.is_set.load(Ordering::SeqCst) && request.contains(self.text);
+        assert!(!springs, "a trap was sprung by {request}");
+    }
+}
+
+/// The outside behind a trap.
+#[derive(Debug)]
+struct Trapped {
+    trap: Trap,
+    outside: Outside,
+}
+
+#[async_trait::async_trait]
+impl Http for Trapped {
+    async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+        limits: &Limits,
+    ) -> Result<http::Response<Vec<u8>>, HttpError> {
+        self.trap.spring(&request.uri().to_string());
+        self.outside.send(request, limits).await
+    }
+}
+
+/// A stage whose controller panics wherever it sends this text.
+fn trapped_stage(text: &'static str) -> (Stage, Trap) {
+    let stage = Stage::live(1, &FLAGS);
+    let trap = Trap {
+        text,
+        is_set: Arc::new(AtomicBool::new(true)),
+    };
+    let (service, of_api) = (stage.world.client_service("slipway"), trap.clone());
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let (mut service, trap) = (service.clone(), of_api.clone());
+        async move {
+            trap.spring(&format!("{} {}", request.method(), request.uri()));
+            service.call(request).await
+        }
+    });
+    let client = kube::Client::new(service, "default");
+    let world = run::World {
+        clients: Clients {
+            api: client.clone(),
+            lease: client.clone(),
+            mesh: client,
+            mesh_is_elsewhere: false,
+        },
+        clock: Arc::new(TokioClock::starting_at(stage.world.now())),
+        http: Arc::new(Trapped {
+            trap: trap.clone(),
+            outside: stage.outside.clone(),
+        }),
+        listener: None,
+        metrics: Metrics::new("istio"),
+    };
+    let settings = Settings::read(FLAGS.map(OsString::from), &BTreeMap::new()).unwrap();
+    tokio::spawn(run::run(settings, world, CancellationToken::new()));
+    (stage, trap)
+}
+
+/// The Canary `other` of a Deployment `other`.
+fn other() -> [Value; 2] {
     let mut target = deployment("app:v1", 1);
     for pointer in [
         "/metadata/name",
@@ -438,9 +529,121 @@ async fn a_canary_that_cannot_be_read_at_all_is_told_so_once_and_disturbs_no_oth
     ] {
         *target.pointer_mut(pointer).unwrap() = json!("other");
     }
-    stage.apply(&[target, other]);
-    let works = |_: &_| status_of(&stage, "other").phase == Phase::Initialized;
-    assert!(stage.world.eventually(HOUR, works).await);
+    [
+        target,
+        named("other", with(json!({"targetRef": {"name": "other"}}))),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_117_a_panic_is_confined_to_its_object_and_shown_on_it() {
+    let (stage, trap) = trapped_stage("/services/app-primary");
+    stage.apply(&[deployment("app:v1", 1), good()]);
+    stage.apply(&other());
+    let is_up = |_: &_| status_of(&stage, "other").phase == Phase::Initialized;
+    assert!(
+        stage.world.eventually(HOUR, is_up).await,
+        "the other goes on"
+    );
+    let words = "internal error: a trap was sprung";
+    is_refused(&stage, "app", "InternalError", words).await;
+    trap.is_set.store(false, Ordering::SeqCst);
+    let end = stage.reach(&[Phase::Initialized], HOUR).await;
+    assert_eq!(end, Phase::Initialized, "{:#?}", stage.status());
+    assert_eq!(shown(&stage, "app", "InternalError"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_117_a_hook_that_makes_us_panic_fails_its_check_and_holds_nothing_for_ever() {
+    let (stage, _trap) = trapped_stage("hooks.test/trap");
+    let hook = json!({"type": "pre-rollout", "name": "test", "url": "http://hooks.test/trap"});
+    stage.apply(&[
+        deployment("app:v1", 1),
+        with(json!({"analysis": {"webhooks": [hook]}})),
+    ]);
+    stage.reach(&[Phase::Initialized], HOUR).await;
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let end = stage.reach(&[Phase::Failed, Phase::Succeeded], HOUR).await;
+    assert_eq!(end, Phase::Failed, "{:#?}", stage.status());
+    let events = stage.events();
+    let told = events
+        .iter()
+        .any(|event| event.contains("internal error: a trap was sprung"));
+    assert!(told, "{events:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_mistake_in_the_middle_of_a_release_is_told_and_the_last_good_plan_ends_it() {
+    let stage = stage();
+    stage.apply(&[deployment("app:v1", 1), good()]);
+    stage.reach(&[Phase::Initialized], HOUR).await;
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    stage
+        .world
+        .eventually(HOUR, |_| stage.status().canary_weight == 20)
+        .await;
+    stage.apply(&[with(json!({"analysis": {"stepWeight": 150}}))]);
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.status());
+    is_refused(
+        &stage,
+        "app",
+        "InvalidSpec",
+        "spec.analysis.stepWeight is 150",
+    )
+    .await;
+    // Nothing new is started by a spec with a mistake; once it is mended, the revision that came meanwhile is.
+    stage.world.set_image(NAMESPACE, "app", "app:v3").unwrap();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!(stage.status().phase, Phase::Succeeded);
     stage.apply(&[good()]);
-    goes_on(&stage, "InvalidSpec").await;
+    stage.reach(&[Phase::Progressing], SOON).await;
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.status());
+    assert_eq!(shown(&stage, "app", "InvalidSpec"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_038_the_objects_of_a_canary_may_come_in_any_order() {
+    let objects = [
+        deployment("app:v1", 1),
+        with(json!({
+            "autoscalerRef": {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "app"},
+            "analysis": {"metrics": [
+                {"name": "latency", "templateRef": {"name": "latency"}, "thresholdRange": {"max": 500}},
+            ]},
+        })),
+        autoscaler(),
+        template("up", json!({"secretRef": {"name": "token"}})),
+        secret("token"),
+    ];
+    for order in orders(objects.len()) {
+        let stage = stage();
+        for place in &order {
+            stage.apply(&objects[*place..=*place]);
+            tokio::time::sleep(Duration::from_mins(1)).await;
+        }
+        let phase = stage.status().phase;
+        assert_eq!(
+            phase,
+            Phase::Initialized,
+            "{order:?}: {:#?}",
+            stage.status()
+        );
+        assert_eq!(shown(&stage, "app", "Stalled"), None, "{order:?}");
+    }
+}
+
+/// Every order in which each of so many comes last or first, and the rest as they stand or turned round.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let of = |place: usize| {
+        let rest: Vec<usize> = (0..count).filter(|other| *other != place).collect();
+        let turned: Vec<usize> = rest.iter().rev().copied().collect();
+        [
+            [vec![place], rest.clone()].concat(),
+            [rest, vec![place]].concat(),
+            [turned, vec![place]].concat(),
+        ]
+    };
+    (0..count).flat_map(of).collect()
 }

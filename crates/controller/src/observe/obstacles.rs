@@ -93,6 +93,15 @@ pub(super) fn invalid(problem: Problem) -> Obstacle {
     }
 }
 
+/// A look that panicked: our own mistake, confined to its Canary (FC-117).
+pub(crate) fn panicked(text: &str) -> Obstacle {
+    let held = format!("{text}; the release is held, please report this");
+    Obstacle {
+        condition: ObstacleCondition::InternalError,
+        problem: Problem::new("internal error:", "", held),
+    }
+}
+
 pub(super) fn missing_target(plan: &Plan) -> Obstacle {
     let kind = plan.target.kind.as_str();
     let allowed = format!(

@@ -12,7 +12,9 @@ use tracing::{error, warn};
 use super::events::Place;
 use super::status::describe;
 use crate::act::ActError;
+use crate::canaries;
 use crate::error::ApiError;
+use crate::observe::obstacles;
 use crate::observe::store::CanaryKey;
 use crate::shell::Shell;
 
@@ -30,7 +32,9 @@ impl Shell {
             Ok(canary) => &canary.metadata,
             Err(invalid) => &invalid.metadata,
         };
-        let message = format!("internal error: {text}; the release is held, please report this");
+        let message = obstacles::panicked(text).problem.to_string();
+        let key = canaries::key_of(canary);
+        self.memory.remember_panic(&key, text);
         if let Err(error) = self.show(metadata, "InternalError", &message).await {
             error!(%error, "the internal error could not be shown on its Canary");
         }

@@ -28,6 +28,8 @@ fn stops(condition: ObstacleCondition, phase: Phase) -> bool {
         | ObstacleCondition::UnsupportedProvider
         | ObstacleCondition::ProviderUnavailable => true,
         ObstacleCondition::InvalidSpec => matches!(phase, Phase::Empty | Phase::Initializing),
+        // It is tried again: what panicked may have gone.
+        ObstacleCondition::InternalError => false,
     }
 }
 

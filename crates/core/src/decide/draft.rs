@@ -9,7 +9,7 @@ use slipway_api::{
 use super::takeover::is_promoted;
 use crate::conditions::{self, Hindrance};
 use crate::decision::{Decision, Effect, Question, Wake};
-use crate::observation::Observation;
+use crate::observation::{Observation, ObstacleCondition};
 use crate::plan::Plan;
 use crate::readiness::{Readiness, is_alive, readiness};
 use crate::strategy::{all_to_canary, asked_routes};
@@ -190,8 +190,12 @@ impl<'a> Draft<'a> {
         let message = hindrance
             .as_ref()
             .map(|hindrance| hindrance.message.clone());
+        let is_told = hindrance
+            .as_ref()
+            .is_some_and(|hindrance| hindrance.condition == ObstacleCondition::InternalError);
         if told != message {
-            self.notes.extend(message.clone().map(words::warning));
+            let news = message.clone().filter(|_| !is_told);
+            self.notes.extend(news.map(words::warning));
             self.slipway().problem = message;
         }
         self.hindrance = hindrance;
