@@ -1037,7 +1037,8 @@ async fn a_dry_run_changes_nothing() {
         dry_run: true,
         ..PostParams::default()
     };
-    api.create(&dry, &config_map("x")).await.unwrap();
+    let shown = api.create(&dry, &config_map("x")).await.unwrap();
+    assert_eq!(shown.metadata.resource_version, None);
     assert_eq!(code(api.get("x").await), 404);
 }
 

@@ -1,12 +1,18 @@
 //! The same requests to the simulated API server and to a real one: where their answers differ, the simulator is wrong.
 //!
-//! Needs a real kube-apiserver (no controllers) and its `KUBECONFIG`: `cargo test -p slipway-sim --test honesty -- --ignored`.
+//! Needs a real kube-apiserver (no controllers) and its `KUBECONFIG`: `cargo test -p slipway-sim --test honesty -- --ignored`,
+//! which `e2e/honesty` brings up and takes down again.
 //! What is generated (uids, versions, times, addresses) is not compared, and neither is what the simulator leaves out on purpose: see `forgiven`.
 
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
     reason = "helpers of a test may fail as the test does"
+)]
+#![expect(
+    clippy::needless_pass_by_value,
+    clippy::too_many_lines,
+    reason = "the list of stories is long, and its values are written where they are passed"
 )]
 
 use http_body_util::BodyExt;

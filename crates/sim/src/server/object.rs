@@ -69,14 +69,18 @@ impl Object {
         !text(&self.value, &["metadata", "deletionTimestamp"]).is_empty()
     }
 
-    /// An object of this content at a version of the store.
+    /// An object of this content at a version of the store; 0 is that of an object that was never stored, and is not shown.
     pub(super) fn of(content: Content, version: u64) -> Self {
         let Content {
             mut value,
             managers,
         } = content;
         let metadata = object(object(&mut value).entry("metadata").or_insert(Value::Null));
-        metadata.insert("resourceVersion".to_owned(), version.to_string().into());
+        if version == 0 {
+            metadata.remove("resourceVersion");
+        } else {
+            metadata.insert("resourceVersion".to_owned(), version.to_string().into());
+        }
         if managers.is_empty() {
             metadata.remove("managedFields");
         } else {
