@@ -8,7 +8,7 @@ use tokio::time::Instant;
 const BEGINNING: u32 = 1_767_225_600;
 
 /// The wall clock of a world: a fixed date plus what tokio's clock has run since.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     started: Instant,
     /// Seconds since 1970.
@@ -28,6 +28,16 @@ impl Clock {
         Self {
             beginning: u32::try_from(time.timestamp()).unwrap_or(BEGINNING),
             ..Self::start()
+        }
+    }
+
+    /// The clock of a world that began this much earlier.
+    #[cfg(test)]
+    pub(crate) fn later(self, by: Duration) -> Self {
+        let seconds = u32::try_from(by.as_secs()).unwrap_or(u32::MAX);
+        Self {
+            beginning: self.beginning.saturating_add(seconds),
+            ..self
         }
     }
 

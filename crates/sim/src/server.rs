@@ -6,7 +6,7 @@
 //!                                        └─ defaults, pruning, managed fields, generation
 //! ```
 //!
-//! Not here: authentication, RBAC, protobuf, tables, subresources that run programs.
+//! Not here: authentication, RBAC, protobuf, schemas in OpenAPI, subresources that run programs.
 
 pub(crate) mod admission;
 mod apply;
@@ -18,6 +18,7 @@ mod failure;
 mod fields;
 pub(crate) mod kinds;
 mod object;
+mod openapi;
 mod own;
 mod patch;
 mod read;
@@ -27,6 +28,7 @@ mod scale;
 pub(crate) mod selector;
 mod shape;
 pub(crate) mod store;
+mod table;
 pub(crate) mod watch;
 mod write;
 
@@ -155,11 +157,7 @@ impl Api {
             Target::Resource(resource) => resource,
         };
         let kind = Arc::clone(self.kinds.get(resource.kind));
-        let part = if request.accept.contains("as=PartialObjectMetadata") {
-            Part::Metadata
-        } else {
-            Part::Whole
-        };
+        let part = Part::accepted(&request.accept);
         let call = Call {
             request,
             resource: &resource,
@@ -168,7 +166,7 @@ impl Api {
             } else {
                 resource.kind
             },
-            form: Form::new(resource.kind, &kind, &resource.version, part),
+            form: Form::new(resource.kind, &kind, &resource.version, part).at(self.clock),
             kind,
         };
         Self::check_subresource(&call)?;

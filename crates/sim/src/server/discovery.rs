@@ -24,6 +24,7 @@ pub(super) fn document(kinds: &Registry, path: &[String]) -> Result<Answer, Fail
             .remove(*group)
             .ok_or_else(Failure::no_such_path)?,
         ["apis", group, version] => resources(kinds, group, version)?,
+        ["openapi", "v3", rest @ ..] => super::openapi::document(kinds, rest)?,
         _ => return Err(Failure::no_such_path()),
     };
     Ok(Answer::value(200, &value))
@@ -101,6 +102,9 @@ fn entries(kind: &Kind) -> Vec<Value> {
     crate::json::set(&mut main, &["singularName"], kind.name.to_lowercase());
     if !kind.short.is_empty() {
         crate::json::set(&mut main, &["shortNames"], kind.short.clone());
+    }
+    if kind.is_in_all {
+        crate::json::set(&mut main, &["categories"], json!(["all"]));
     }
     let mut found = vec![main];
     let partial = ["get", "patch", "update"];

@@ -1,6 +1,7 @@
 //! The kinds that the API server serves, and which of them are there at the moment.
 
 use super::shape::{self, Shape};
+use super::table::{self, Column};
 use crate::json::{dig, is_true, list, text};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -27,6 +28,10 @@ pub(crate) struct Kind {
     pub(crate) scale: bool,
     pub(crate) generation: Generation,
     pub(crate) shape: Shape,
+    /// Whether `kubectl get all` lists it.
+    pub(crate) is_in_all: bool,
+    /// How it is shown as a table, where its definition says so.
+    pub(crate) columns: Option<Arc<[Column]>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,6 +241,16 @@ fn kind(group: &str, versions: &[&str], name: &str, plural: &str) -> Kind {
         scale: false,
         generation: Generation::Never,
         shape: shape::object(),
+        is_in_all: matches!(
+            plural,
+            "pods"
+                | "services"
+                | "deployments"
+                | "daemonsets"
+                | "replicasets"
+                | "horizontalpodautoscalers"
+        ),
+        columns: None,
     }
 }
 
@@ -495,6 +510,10 @@ pub(crate) fn defined_by(definition: &Value) -> Option<Kind> {
         scale: false,
         generation: Generation::All,
         shape,
+        is_in_all: list(spec, &["names", "categories"])
+            .iter()
+            .any(|category| category == "all"),
+        columns: Some(table::defined(stored).into()),
     })
 }
 

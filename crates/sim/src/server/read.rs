@@ -98,14 +98,15 @@ impl Api {
             crate::json::set(&mut metadata, &["remainingItemCount"], rest.len());
             crate::json::set(&mut metadata, &["continue"], self.pages.keep(version, rest));
         }
-        Ok(Answer::Json(
-            200,
-            Self::list_text(call, &metadata.to_string(), &found),
-        ))
+        Ok(Answer::Json(200, Self::list_text(call, &metadata, &found)))
     }
 
-    fn list_text(call: &Call<'_>, metadata: &str, items: &[Arc<Object>]) -> Bytes {
+    fn list_text(call: &Call<'_>, metadata: &Value, items: &[Arc<Object>]) -> Bytes {
         let (api_version, kind) = match call.form.part() {
+            Part::Row => {
+                let objects = items.iter().map(|item| &***item);
+                return call.form.table(metadata, objects).to_string().into();
+            }
             Part::Metadata => (
                 "meta.k8s.io/v1".to_owned(),
                 "PartialObjectMetadata".to_owned(),

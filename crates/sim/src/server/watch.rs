@@ -4,7 +4,10 @@ use super::events;
 use super::kinds::{Kind, KindId};
 use super::selector::{FieldSelector, LabelSelector};
 use super::store::{Event, Object};
+use super::table::{self, Column};
+use crate::clock::Clock;
 use crate::faults::Staleness;
+use crate::json::dig;
 use bytes::Bytes;
 use http_body::Frame;
 use serde_json::{Value, json};
@@ -30,6 +33,9 @@ pub(crate) struct Form {
     part: Part,
     representation: Representation,
     stored: String,
+    columns: Arc<[Column]>,
+    /// What ages are told by.
+    clock: Option<Clock>,
 }
 
 /// How much of an object a client wants.
@@ -37,6 +43,25 @@ pub(crate) struct Form {
 pub(crate) enum Part {
     Whole,
     Metadata,
+    /// A row of a table.
+    Row,
+}
+
+impl Part {
+    /// What an `Accept` header asks for; of several, the first that is known.
+    pub(crate) fn accepted(accept: &str) -> Self {
+        let known = accept.split(',').find_map(|form| {
+            let is_v1 = form.contains("v=v1;") || form.trim_end().ends_with("v=v1");
+            if form.contains("as=PartialObjectMetadata") {
+                Some(Self::Metadata)
+            } else if form.contains("as=Table") && is_v1 {
+                Some(Self::Row)
+            } else {
+                None
+            }
+        });
+        known.unwrap_or(Self::Whole)
+    }
 }
 
 /// Whether an object is stored as it is shown.
@@ -59,7 +84,30 @@ impl Form {
                 Representation::Same
             },
             stored: kind.stored_version(),
+            columns: if part == Part::Row {
+                let defined = kind.columns.clone();
+                defined.unwrap_or_else(|| table::columns(id).into())
+            } else {
+                Arc::default()
+            },
+            clock: None,
         }
+    }
+
+    /// With ages told by this clock.
+    pub(crate) fn at(mut self, clock: Clock) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// These objects as a table.
+    pub(crate) fn table<'a>(
+        &self,
+        metadata: &Value,
+        objects: impl Iterator<Item = &'a Value>,
+    ) -> Value {
+        let clock = self.clock.unwrap_or_else(Clock::start);
+        table::table(&self.columns, clock, metadata, objects)
     }
 
     pub(crate) fn api_version(&self) -> &str {
@@ -91,6 +139,11 @@ impl Form {
                 "kind": "PartialObjectMetadata",
                 "metadata": object.get("metadata"),
             })),
+            (Part::Row, _) => {
+                let version = dig(object, &["metadata", "resourceVersion"]);
+                let metadata = json!({"resourceVersion": version});
+                Some(self.table(&metadata, std::iter::once(&**object)))
+            }
             (Part::Whole, Representation::NewEvent) => Some(events::to_new(object)),
             (Part::Whole, Representation::Same) if self.api_version == self.stored => None,
             (Part::Whole, Representation::Same) => {
@@ -117,6 +170,7 @@ impl Form {
         let (api_version, kind) = match self.part {
             Part::Whole => (self.api_version.as_str(), self.kind.as_str()),
             Part::Metadata => ("meta.k8s.io/v1", "PartialObjectMetadata"),
+            Part::Row => ("meta.k8s.io/v1", "Table"),
         };
         let mut metadata = json!({"resourceVersion": version.to_string()});
         if !annotations.is_null() {
