@@ -14,6 +14,8 @@ mod picture;
 mod plain;
 mod serve;
 mod show;
+#[cfg(test)]
+mod tests;
 mod view;
 mod words;
 

@@ -64,14 +64,10 @@ impl Live {
     /// # Errors
     /// When the terminal or the cluster refuses.
     pub(super) async fn play(mut self, terminal: &mut DefaultTerminal) -> anyhow::Result<Show> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
+        let mut signals = Signals::listen()?;
         self.draw(terminal)?;
         loop {
-            if self.attend(terminal).await? == Audience::Leaves
-                || has_come(&mut terminate)
-                || has_come(&mut hangup)
-            {
+            if self.attend(terminal).await? == Audience::Leaves || signals.ask_to_end() {
                 return Ok(self.show);
             }
             let was_over = self.show.is_over();
@@ -145,9 +141,27 @@ impl Live {
     }
 }
 
-/// Whether a signal has come.
-fn has_come(signal: &mut Signal) -> bool {
-    futures::FutureExt::now_or_never(signal.recv()).is_some()
+/// The signals that end a process, held back until what must be put right is put right.
+pub(super) struct Signals([Signal; 3]);
+
+impl Signals {
+    /// # Errors
+    /// When the operating system refuses.
+    pub(super) fn listen() -> std::io::Result<Self> {
+        let kinds = [
+            SignalKind::terminate(),
+            SignalKind::hangup(),
+            SignalKind::interrupt(),
+        ];
+        let [terminate, hangup, interrupt] = kinds.map(signal);
+        Ok(Self([terminate?, hangup?, interrupt?]))
+    }
+
+    /// Whether one has come.
+    pub(super) fn ask_to_end(&mut self) -> bool {
+        let come = |signal: &mut Signal| futures::FutureExt::now_or_never(signal.recv()).is_some();
+        self.0.iter_mut().any(come)
+    }
 }
 
 /// Reads the keyboard until the process ends: reading cannot be called off.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use slipway_api::Phase;
 
-use super::live::Message;
+use super::live::{Message, Signals};
 use super::pace::Pace;
 use super::picture::{Measured, Release};
 use super::serve::Guests;
@@ -42,28 +42,36 @@ impl Plain {
         }
     }
 
-    /// Plays to the end; where guests are let in, it goes on until the process is ended.
+    /// Plays to the end; where guests are let in, it goes on until the process is asked to end.
     ///
     /// # Errors
     /// When nobody takes the lines, or the cluster refuses.
     pub(super) async fn play(mut self, out: &mut impl Write) -> anyhow::Result<()> {
+        let mut signals = self
+            .guests
+            .as_ref()
+            .map(|_| Signals::listen())
+            .transpose()?;
         if let Some(guests) = &self.guests {
             writeln!(out, "kubectl:    {}", guests.shown())?;
             writeln!(out, "Prometheus: {}", guests.prometheus())?;
         }
-        while !self.show.is_over() {
+        let mut is_told = false;
+        loop {
+            if self.show.is_over() && !is_told {
+                end(&self.show, out)?;
+                is_told = true;
+                if self.guests.is_none() {
+                    return Ok(());
+                }
+                writeln!(out, "\nThe cluster stays, in real time; Ctrl-C ends it.")?;
+                self.pace.settle();
+            }
+            if signals.as_mut().is_some_and(Signals::ask_to_end) {
+                return Ok(());
+            }
             self.tick(out).await?;
         }
-        end(&self.show, out)?;
-        if self.guests.is_some() {
-            writeln!(out, "\nThe cluster stays, in real time; Ctrl-C ends it.")?;
-            out.flush()?;
-            self.pace.settle();
-            loop {
-                self.tick(out).await?;
-            }
-        }
-        Ok(())
     }
 
     async fn tick(&mut self, out: &mut impl Write) -> anyhow::Result<()> {
