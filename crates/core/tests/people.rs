@@ -368,3 +368,41 @@ fn p6_actions_survive_a_crash_after_any_write() {
         assert!(world.now > at(0));
     }
 }
+
+#[test]
+fn the_record_tells_what_each_tick_measured_and_what_came_of_it() {
+    let mut world = at_weight(weighted(), 20);
+    world.answers("metric 0", Reply::Value(98.5));
+    world.run();
+    assert_eq!(world.phase(), Phase::Failed, "{}", world.tale());
+    let ticks = slipway(&world.stored).release.unwrap().ticks;
+    let told: Vec<_> = ticks
+        .iter()
+        .map(|tick| {
+            let value = tick.values.get("request-success-rate").copied();
+            (tick.weight, value, tick.failure.as_deref())
+        })
+        .collect();
+    let failure = Some("Halt app.test advancement success rate 98.50% < 99%");
+    assert_eq!(
+        told,
+        [
+            (0, None, None),
+            (20, Some(98.5), failure),
+            (20, Some(98.5), failure),
+        ]
+    );
+}
+
+#[test]
+fn the_record_is_bounded_and_keeps_the_newest() {
+    let weights: Vec<i64> = (1..=60).collect();
+    let weights: [i64; 60] = weights.try_into().unwrap();
+    let mut world = canary("app").steps(weights).initialised();
+    world.push("v2");
+    world.run();
+    assert_eq!(world.phase(), Phase::Succeeded, "{}", world.tale());
+    let ticks = slipway(&world.stored).release.unwrap().ticks;
+    assert_eq!(ticks.len(), slipway_api::RECORDED_TICKS);
+    assert_eq!(ticks.last().map(|tick| tick.weight), Some(60));
+}

@@ -123,12 +123,35 @@ pub struct ReleaseStatus {
     /// Who had the analysis skipped, when a person did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_by: Option<Said>,
+    /// The ticks that decided something, the newest last: at most [`RECORDED_TICKS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ticks: Vec<Tick>,
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,
     /// Fields that a newer version wrote; they are written back as they came.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,
+}
+
+/// How many ticks of a release are recorded; older ones are forgotten first.
+pub const RECORDED_TICKS: usize = 30;
+
+/// One tick of an analysis: what was measured, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tick {
+    /// When it was decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// The weight of the canary under which it was measured, in percent.
+    pub weight: i64,
+    /// What each check by a metric read, by its name; one that read no number is absent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub values: BTreeMap<String, f64>,
+    /// Why it failed, as it was told; absent when it passed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// What a person said of a revision.

@@ -1,6 +1,6 @@
 //! One tick of an analysis: hooks and metrics are asked side by side, the first failure fails it, and only if all pass the release moves on.
 
-use slipway_api::{Note, Phase};
+use slipway_api::{Note, Phase, RECORDED_TICKS, Tick};
 
 use super::draft::{Draft, due};
 use super::gate::{self, Gate as Gates};
@@ -9,7 +9,7 @@ use super::promote;
 use super::rollback;
 use crate::analysis::{self, CheckResult};
 use crate::decision::{Decision, Question, Subject};
-use crate::observation::{Answer, Verdict};
+use crate::observation::{Answer, Reading, Verdict};
 use crate::plan::{Gate, Hook, HookKind, Strategy};
 use crate::strategy::{Move, next_move};
 use crate::words;
@@ -97,12 +97,41 @@ fn note_start(draft: &mut Draft<'_>, tick: u64) {
 /// A failed check: counted, and at the threshold the release goes back.
 pub(super) fn fail(mut draft: Draft<'_>, why: &str) -> Decision {
     draft.tell(words::warning(why));
+    record(&mut draft, Some(why));
     draft.status.failed_checks += 1;
     step(&mut draft);
     if draft.status.failed_checks >= draft.case.plan.threshold {
         return rollback::threshold(draft, Some(why));
     }
     draft.decide()
+}
+
+/// Writes down what this tick has measured, and what came of it. It is part of a status that is written anyway.
+fn record(draft: &mut Draft<'_>, failure: Option<&str>) {
+    let case = draft.case;
+    let round = gate::round_of_tick(draft, case.release().map_or(0, |release| release.tick));
+    let read = case
+        .plan
+        .metrics
+        .iter()
+        .enumerate()
+        .filter_map(|(index, check)| {
+            let (subject, round) = (Subject::Metric { index }, round.clone());
+            match case.seen.answer(&Question { subject, round })? {
+                Answer::Metric(Reading::Value(value)) => Some((check.name.clone(), *value)),
+                Answer::Metric(_) | Answer::Hook(_) => None,
+            }
+        });
+    let tick = Tick {
+        at: Some(case.now),
+        weight: case.status.canary_weight,
+        values: read.collect(),
+        failure: failure.map(str::to_owned),
+    };
+    let ticks = &mut draft.release().ticks;
+    ticks.push(tick);
+    let old = ticks.len().saturating_sub(RECORDED_TICKS);
+    ticks.drain(..old);
 }
 
 /// Counts the tick and notes its time: the next is due one interval later.
@@ -295,6 +324,7 @@ fn take(mut draft: Draft<'_>, next: Move) -> Decision {
         Strategy::Canary { .. } => (0, false),
     };
     draft.status.phase = Phase::Progressing;
+    record(&mut draft, None);
     step(&mut draft);
     match next {
         Move::Mirror => {
