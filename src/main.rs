@@ -6,16 +6,26 @@
 //! `slipway` itself, the flags are those of `slipway controller`. So `./flagger -log-level=info` and an image whose `args` are Flagger's
 //! both work unchanged.
 
+mod act;
+mod cluster;
+mod completions;
 mod controller;
 mod crds;
+mod explain;
+mod history;
+mod output;
 mod sandbox;
+mod sre;
+mod status;
+mod wait;
+mod why;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use slipway_controller::error::chain;
 
 /// Progressive delivery for Kubernetes: tests, shifts, checks, and promotes or rolls back.
@@ -35,10 +45,14 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<OsString>,
     },
+    #[command(flatten)]
+    Sre(sre::Command),
     /// Watch releases on a simulated cluster: no cluster needed, no network
     Sandbox(sandbox::Args),
     /// Print the manifests of the custom resources
     Crds,
+    /// Print what a shell completes these commands by
+    Completions(completions::Args),
     /// Print the version
     Version,
 }
@@ -47,7 +61,7 @@ fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
     let done = match flagger_words(&argv) {
         Some(words) => controller::run(words),
-        None => dispatch(Cli::parse_from(argv).command),
+        None => dispatch(parse(&argv).command),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads our output has seen enough of it.
@@ -60,6 +74,27 @@ fn main() -> ExitCode {
     })
 }
 
+/// The words of the command line. Found by kubectl as its plugin, we are called `kubectl slipway`.
+fn parse(argv: &[OsString]) -> Cli {
+    let matches = command(argv).get_matches_from(argv);
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
+fn command(argv: &[OsString]) -> clap::Command {
+    let command = Cli::command();
+    if is_plugin(argv) {
+        command.bin_name("kubectl slipway")
+    } else {
+        command
+    }
+}
+
+fn is_plugin(argv: &[OsString]) -> bool {
+    let program = argv.first().map(Path::new);
+    let stem = program.and_then(Path::file_stem);
+    stem == Some(OsStr::new("kubectl-slipway"))
+}
+
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let cause = error.root_cause().downcast_ref::<std::io::Error>();
     cause.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
@@ -69,7 +104,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Controller { words } => controller::run(words),
         Command::Sandbox(args) => sandbox::run(&args),
+        Command::Sre(command) => sre::run(&command),
         Command::Crds => crds::run(),
+        Command::Completions(args) => Ok(completions::run(&args, Cli::command())),
         Command::Version => version(),
     }
 }
@@ -82,6 +119,9 @@ fn version() -> anyhow::Result<ExitCode> {
 /// The flags of the controller, when we are called as Flagger is.
 fn flagger_words(argv: &[OsString]) -> Option<Vec<OsString>> {
     let (program, words) = argv.split_first()?;
+    if is_plugin(argv) {
+        return None;
+    }
     let is_flagger = Path::new(program).file_name() == Some(OsStr::new("flagger"));
     let called_so = match words.first().and_then(|word| word.to_str()) {
         None => is_flagger && words.is_empty(),
@@ -93,8 +133,6 @@ fn flagger_words(argv: &[OsString]) -> Option<Vec<OsString>> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn controller_words(argv: &[&str]) -> Option<Vec<String>> {
@@ -132,6 +170,15 @@ mod tests {
             let expected = expected.map(|words| words.into_iter().map(str::to_owned).collect());
             assert_eq!(controller_words(&argv), expected, "{argv:?}");
         }
+    }
+
+    #[test]
+    fn called_by_kubectl_it_says_so() {
+        let argv = ["/usr/bin/kubectl-slipway", "status", "-h"].map(OsString::from);
+        assert_eq!(flagger_words(&argv), None);
+        let told = command(&argv).try_get_matches_from(&argv).unwrap_err();
+        let usage = told.to_string();
+        assert!(usage.contains("Usage: kubectl slipway status"), "{usage}");
     }
 
     #[test]

@@ -375,3 +375,39 @@ fn p10_what_was_in_force_is_remembered_without_what_is_wrong_now() {
     let plan = Plan::remembered(&broken, &before, &Defaults::default()).unwrap();
     assert_eq!(plan.threshold, 7);
 }
+
+/// The rows of the reference: annotation, example, meaning, weaker.
+fn reference() -> Vec<Vec<&'static str>> {
+    let page = include_str!("../../../docs/annotations.md");
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| `slipway.dev/"));
+    rows.map(|line| {
+        line.trim_matches('|')
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect()
+    })
+    .collect()
+}
+
+#[test]
+fn the_reference_has_every_annotation_in_order_with_an_example_that_is_allowed() {
+    let rows = reference();
+    let keys: Vec<&str> = rows.iter().map(|row| row[0]).collect();
+    assert_eq!(keys, slipway_core::plan::annotations::KEYS);
+    for row in rows {
+        assert!(
+            row.len() == 4 && row.iter().all(|cell| !cell.is_empty()),
+            "{row:?}"
+        );
+        let key = row[0].strip_prefix("slipway.dev/").unwrap();
+        let analysis = if key == "iterations" {
+            json!({"iterations": 5})
+        } else {
+            steps()
+        };
+        let plan = plan(&analysis, &[(key, row[1])], &[]);
+        assert!(plan.is_ok(), "{row:?}: {:?}", plan.err());
+    }
+}
