@@ -256,6 +256,20 @@ fn p10_an_annotation_never_makes_another_strategy_of_a_release() {
 }
 
 #[test]
+fn an_annotation_that_changes_nothing_is_warned_of() {
+    let on_canary: Pairs<'_> = &[("treshold", "5"), ("action-abort", "x"), ("threshold", "5")];
+    let plan = plan(&steps(), on_canary, &[("on-delete", "orphan")]).unwrap();
+    let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "annotation slipway.dev/treshold is 5, is not known: is it misspelt?",
+            "Deployment test/app: annotation slipway.dev/on-delete is orphan, is not heeded by this version",
+        ]
+    );
+}
+
+#[test]
 fn the_scope_says_whose_annotations_are_heeded() {
     let rows = [
         (AnnotationScope::All, 4),

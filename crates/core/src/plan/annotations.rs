@@ -9,7 +9,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-use slipway_api::names::annotation;
+use slipway_api::names::{action, annotation};
 use slipway_api::{Canary, CanarySpec};
 
 use super::Problem;
@@ -112,6 +112,28 @@ impl Tuning {
             }
         }
         tuning
+    }
+
+    /// Annotations of ours that change nothing: unknown ones, which may be misspelt, and those that this version does not heed.
+    pub(super) fn unheeded(canary: &Canary, target: &BTreeMap<String, String>) -> Vec<Problem> {
+        let of_canary = canary.metadata.annotations.iter().flatten();
+        let all = of_canary
+            .map(|pair| (Place::Canary, pair))
+            .chain(target.iter().map(|pair| (Place::Target, pair)));
+        let odd = all.filter(|(_, (key, _))| {
+            key.starts_with(annotation::PREFIX)
+                && !key.starts_with(action::PREFIX)
+                && !KEYS.contains(&key.as_str())
+        });
+        odd.map(|(place, (key, text))| {
+            let allowed = if annotation::ALL.contains(&key.as_str()) {
+                "is not heeded by this version"
+            } else {
+                "is not known: is it misspelt?"
+            };
+            refused(canary, key, text, place, allowed)
+        })
+        .collect()
     }
 
     /// The annotations in force that stand on the Canary alone.

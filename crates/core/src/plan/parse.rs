@@ -101,7 +101,8 @@ impl Plan {
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();
         let tuning = Tuning::read(canary, target, defaults.annotations, &mut problems);
-        let plan = Self::with(canary, tuning, defaults, &mut problems);
+        let mut plan = Self::with(canary, tuning, defaults, &mut problems);
+        plan.warnings.extend(Tuning::unheeded(canary, target));
         if defaults.policy == AnnotationPolicy::Strict && problems.is_empty() {
             problems = weak_annotations(canary, &plan, defaults);
         }
