@@ -1,6 +1,8 @@
 //! The watches of our own kinds: Canaries, which are woken by them, and the templates and providers that Canaries name.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use kube::core::DeserializeGuard;
@@ -16,7 +18,7 @@ use tracing::{debug, warn};
 use crate::memory::Memory;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
-use crate::observe::watches::{PAGE, Watches};
+use crate::observe::watches::{PAGE, Watches, why_unavailable};
 use crate::record::metrics::{Metrics, ReleaseLabels};
 use crate::server::ReadyPart;
 
@@ -25,6 +27,8 @@ use crate::server::ReadyPart;
 pub(crate) struct Watched {
     pub(crate) canaries: Reflected<DeserializeGuard<Canary>>,
     pub(crate) templates: Reflected<DeserializeGuard<MetricTemplate>>,
+    /// Whether the templates have been listed, or cannot be: until then none is missing.
+    pub(crate) templates_known: Arc<AtomicBool>,
     pub(crate) alert_providers: Reflected<DeserializeGuard<AlertProvider>>,
 }
 
@@ -56,10 +60,13 @@ pub(crate) fn watch(
         namespaces.to_vec(),
         writer,
     ));
+    let (templates, templates_known) = reflect(client, namespaces, kept);
+    let (alert_providers, _) = reflect(client, namespaces, kept);
     Watched {
         canaries,
-        templates: reflect(client, namespaces, kept),
-        alert_providers: reflect(client, namespaces, kept),
+        templates,
+        templates_known,
+        alert_providers,
     }
 }
 
@@ -99,8 +106,12 @@ where
     crate::merge::merged(each.collect()).boxed()
 }
 
-/// Reflects a kind that Canaries name; a change of it wakes all of them, since any may name it.
-fn reflect<K>(client: &Client, namespaces: &[String], kept: &Kept) -> Reflected<DeserializeGuard<K>>
+/// Reflects a kind that Canaries name, and tells when all of it is known; a change of it wakes all of them, since any may name it.
+fn reflect<K>(
+    client: &Client,
+    namespaces: &[String],
+    kept: &Kept,
+) -> (Reflected<DeserializeGuard<K>>, Arc<AtomicBool>)
 where
     K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
         + Clone
@@ -113,21 +124,30 @@ where
     let (reader, mut writer) = store();
     let mut events = events::<K>(client, namespaces);
     let (watches, targets) = (kept.watches.clone(), kept.targets.clone());
+    let known = Arc::new(AtomicBool::new(false));
+    let of_watch = Arc::clone(&known);
     kept.watches.spawn(async move {
         while let Some(event) = events.next().await {
-            match event {
+            let changes = match event {
                 Ok(event) => {
                     let changes = !matches!(event, Event::Init | Event::InitApply(_));
                     writer.apply_watcher_event(&event);
-                    if changes {
-                        watches.wake(targets.all());
+                    if matches!(event, Event::InitDone) {
+                        of_watch.store(true, Ordering::Release);
                     }
+                    changes
                 }
-                Err(error) => debug!(kind = %K::kind(&()), %error, "watch is begun again"),
+                Err(error) => {
+                    debug!(kind = %K::kind(&()), %error, "watch is begun again");
+                    why_unavailable(&error).is_some() && !of_watch.swap(true, Ordering::AcqRel)
+                }
+            };
+            if changes {
+                watches.wake(targets.all());
             }
         }
     });
-    reader
+    (reader, known)
 }
 
 /// What follows from the coming and going of Canaries.

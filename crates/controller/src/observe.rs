@@ -8,6 +8,7 @@ pub(crate) mod targets;
 pub(crate) mod watches;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use kube::api::ListParams;
 use serde_json::Value;
@@ -17,7 +18,7 @@ use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
 use slipway_core::decide::is_foreign;
 use slipway_core::object::{Key, Kind, Objects, kinds};
 use slipway_core::observation::{Configs, Observation, Obstacle, SideCounts, Workload};
-use slipway_core::plan::Plan;
+use slipway_core::plan::{MetricCheck, MetricSource, Plan};
 use slipway_traffic::Router;
 use slipway_workloads::configs::TrackedConfig;
 use slipway_workloads::{Scaler, Target, record};
@@ -95,6 +96,9 @@ impl Shell {
                 }
             }
         }
+        if !self.knows_templates_of(plan) {
+            return Ok(None);
+        }
         let mut view = View::empty(plan);
         match codecs {
             Err(obstacle) => found.push(obstacle),
@@ -110,6 +114,17 @@ impl Shell {
         view.observation.obstacles = found;
         self.note_canary(key, canary, &mut view.observation);
         Ok(Some(view))
+    }
+
+    /// Whether the templates that a plan names can be told from those that do not exist.
+    fn knows_templates_of(&self, plan: &Plan) -> bool {
+        let of_template = |check: &MetricCheck| match check.source {
+            MetricSource::Template { .. } => true,
+            MetricSource::SuccessRate | MetricSource::RequestDuration | MetricSource::Query(_) => {
+                false
+            }
+        };
+        !plan.metrics.iter().any(of_template) || self.templates_known.load(Ordering::Acquire)
     }
 
     /// The kinds that a plan needs, each with what of it asks for it.

@@ -196,6 +196,7 @@ fn make_shell(
         memory,
         targets,
         templates: reflected.templates.clone(),
+        templates_known: Arc::clone(&reflected.templates_known),
         alert_providers: reflected.alert_providers.clone(),
         alerts,
         metrics,

@@ -1,6 +1,7 @@
 //! Everything that one reconciliation may use.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use kube::Client;
 use kube::runtime::reflector::Store as Reflected;
@@ -32,6 +33,7 @@ pub(crate) struct Shell {
     pub(crate) memory: Memory,
     pub(crate) targets: Targets,
     pub(crate) templates: Reflected<kube::core::DeserializeGuard<MetricTemplate>>,
+    pub(crate) templates_known: Arc<AtomicBool>,
     pub(crate) alert_providers: Reflected<kube::core::DeserializeGuard<AlertProvider>>,
     pub(crate) events: EventWriter,
     pub(crate) alerts: AlertQueue,

@@ -23,6 +23,7 @@ use slipway_controller::settings::{Clients, Settings};
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
 use slipway_scenarios::outside::Outside;
+use slipway_sim::Fault;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
@@ -646,4 +647,26 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
         ]
     };
     (0..count).flat_map(of).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_takes_nothing_for_missing_that_it_has_not_listed_yet() {
+    let mut stage = stage();
+    stage.apply(&[
+        deployment("app:v1", 1),
+        template("up", json!({"secretRef": {"name": "token"}})),
+        secret("token"),
+        by_template("latency"),
+    ]);
+    stage.reach(&[Phase::Initialized], HOUR).await;
+    // It gives its lease back, so that the next one looks at once.
+    stage.stop().await;
+    let before = (stage.status(), stage.events());
+    // What Canaries name is listed last.
+    let late = Fault::Delay(Duration::from_secs(5));
+    let faults = stage.world.faults("slipway");
+    faults.always(late, |asked| asked.resource == "metrictemplates");
+    stage.start();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    assert_eq!((stage.status(), stage.events()), before);
 }

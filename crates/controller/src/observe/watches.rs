@@ -343,7 +343,7 @@ impl kube::runtime::utils::Backoff for Backoff {
 }
 
 /// Why a kind cannot be had at all: it is not served, or may not be read. Anything else passes by itself.
-fn why_unavailable(error: &watcher::Error) -> Option<String> {
+pub(crate) fn why_unavailable(error: &watcher::Error) -> Option<String> {
     let source = match error {
         watcher::Error::InitialListFailed(source)
         | watcher::Error::WatchStartFailed(source)
