@@ -126,6 +126,11 @@ impl Oracle {
         }
     }
 
+    /// Looks at the world without a write: what has been wrong since the last one, and lasts, is seen by nobody else.
+    pub fn look(&mut self, world: &World) {
+        self.alive(&Sight::of(world), false, Instant::now());
+    }
+
     fn judge(&mut self, world: &World, write: &Write) {
         let now = Instant::now();
         let sight = Sight::of(world);

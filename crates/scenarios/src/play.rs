@@ -131,7 +131,8 @@ impl Play {
         }
         self.judge_users();
         self.judge_alerts();
-        let oracle = self.oracle.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut oracle = self.oracle.lock().unwrap_or_else(PoisonError::into_inner);
+        oracle.look(&self.stage.world);
         let mut complaints = oracle.complaints();
         complaints.extend(self.complaints.clone());
         Ended {
