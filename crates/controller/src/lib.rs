@@ -22,6 +22,7 @@ mod observe;
 mod reconcile;
 pub mod record;
 pub mod run;
+mod schema;
 pub mod server;
 pub mod settings;
 mod shell;

@@ -144,6 +144,7 @@ pub async fn run(
         leadership.clone(),
     ));
     await_flagger(&settings, &shell, &shutdown).await;
+    await_schema(&shell, &shutdown).await;
     lead(
         &settings,
         &shell,
@@ -291,10 +292,44 @@ async fn await_flagger(settings: &Settings, shell: &Shell, shutdown: &Cancellati
                 warn!(flagger = %which, "a live Flagger works here: nothing is done until it is gone");
             }
         }
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            () = shell.clock.sleep_until(now + TimeDelta::seconds(10)) => {}
+        if !wait_a_little(shell, shutdown).await {
+            return;
         }
+    }
+}
+
+/// A controller that forgets at every write would take every step anew: while the CRD drops our part of the status, nothing is done (A10).
+async fn await_schema(shell: &Shell, shutdown: &CancellationToken) {
+    loop {
+        match crate::schema::keeps_status(&shell.client).await {
+            Ok(true) => return,
+            Ok(false) => {
+                warn!(
+                    crd = "canaries.flagger.app",
+                    remedy = "apply the custom resources of Slipway: slipway crds | kubectl apply --server-side --force-conflicts -f -",
+                    "the custom resource drops status.slipway: nothing is done until it keeps it"
+                );
+            }
+            Err(doubt) if doubt.class() == Class::Transient => {
+                info!(why = %doubt, "whether the custom resource keeps our status is asked again");
+            }
+            Err(doubt) => {
+                info!(why = %doubt, "whether the custom resource keeps our status cannot be told");
+                return;
+            }
+        }
+        if !wait_a_little(shell, shutdown).await {
+            return;
+        }
+    }
+}
+
+/// Waits before something is asked again; false when the process is to end.
+async fn wait_a_little(shell: &Shell, shutdown: &CancellationToken) -> bool {
+    let until = shell.clock.now() + TimeDelta::seconds(10);
+    tokio::select! {
+        () = shutdown.cancelled() => false,
+        () = shell.clock.sleep_until(until) => true,
     }
 }
 
