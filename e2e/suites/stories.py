@@ -266,6 +266,28 @@ def mesh_installed_later(case: Case) -> None:
     case.expect(container_of(case, pod)["restartCount"] == 0, "Slipway was restarted")
 
 
+@story(backends=("kubernetes",), under=Under.ALONE)
+def crd_left_in_place(case: Case) -> None:
+    """Under a custom resource that drops what Slipway remembers, as Flagger's does, nothing is done; under Slipway's own the work begins."""
+    world, name = case.world, "canaries.flagger.app"
+    crd = world.kube.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, name)
+    for version in crd["spec"]["versions"]:
+        del version["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["slipway"]
+    try:
+        world.kube.patch("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, name, {"spec": {"versions": crd["spec"]["versions"]}})
+        time.sleep(5)   # the API server tells of it a little later
+        world.apply(objects.namespace(case.ns))
+        world.install(case.ns)
+        case.deploy()
+        world.apply(objects.canary(case.ns, case.backend.provider, case.analysis(), 60))
+        time.sleep(15)
+        case.expect(not case.status().get("phase"), f"the phase is {case.status().get('phase')}, although nothing can be remembered")
+        case.expect(not world.watch.latest("Deployment", case.ns, f"{APP}-primary"), "a primary was made")
+    finally:
+        world.install_crds()
+    case.is_initialised()
+
+
 @story(core=("kubernetes",))
 def canary_deleted(case: Case) -> None:
     """Deleting the Canary gives the application back to its own Deployment, and not one request fails."""
