@@ -85,7 +85,8 @@ def start(folder: Path, program: Path, size: int) -> dict[str, float]:
         took = time.time() - began
         time.sleep(5)
         memory = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-        return {"start_ready_s": round(ready, 2), "start_reconciled_s": round(took, 2), "memory_start_mib": round(int(memory.split()[1]) / 1024)}
+        mebibytes = round(int(memory.split()[1]) / 1024)
+        return {"start_ready_s": round(ready, 2), "start_reconciled_s": round(took, 2), "memory_start_mib": mebibytes}
 
 
 def traces(folder: Path, program: Path, names: list[str]) -> bool:

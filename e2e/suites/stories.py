@@ -268,7 +268,7 @@ def mesh_installed_later(case: Case) -> None:
 
 @story(backends=("kubernetes",), under=Under.ALONE)
 def crd_left_in_place(case: Case) -> None:
-    """Under a custom resource that drops what Slipway remembers, as Flagger's does, nothing is done; under Slipway's own the work begins."""
+    """Under a custom resource that drops what Slipway remembers, as Flagger's does, nothing is done; under its own the work begins."""
     world, name = case.world, "canaries.flagger.app"
     crd = world.kube.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, name)
     for version in crd["spec"]["versions"]:

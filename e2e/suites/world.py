@@ -172,7 +172,8 @@ class World:
     def install_crds(self) -> None:
         """Slipway's custom resources, and those of TrafficSplits."""
         for manifest in (INSTALL / "crds.yaml", SMI_CRD):
-            subprocess.run(["kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(manifest)], check=True, stdout=subprocess.DEVNULL)
+            apply = ["kubectl", "apply", "--server-side", "--force-conflicts", "-f", str(manifest)]
+            subprocess.run(apply, check=True, stdout=subprocess.DEVNULL)
         kinds = ["canaries.flagger.app", "trafficsplits.split.smi-spec.io", "virtualservices.networking.istio.io"]
         names = [f"crd/{kind}" for kind in kinds]
         subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", *names], check=True, stdout=subprocess.DEVNULL)
