@@ -92,7 +92,7 @@ fn a_served_sandbox_lets_kubectl_in_and_takes_its_kubeconfig_along() {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let path = first
-        .split(' ')
+        .split([' ', '='])
         .find(|word| word.ends_with(".kubeconfig"))
         .unwrap()
         .to_owned();

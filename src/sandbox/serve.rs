@@ -79,7 +79,7 @@ impl Guests {
     /// Where the doors are, in one line.
     pub(super) fn shown(&self) -> String {
         format!(
-            "kubectl --kubeconfig {} -n app get canaries -w",
+            "KUBECONFIG={} kubectl get canaries -w",
             self.kubeconfig.display()
         )
     }

@@ -19,7 +19,7 @@ const GOOD: Color = Color::Green;
 const BAD: Color = Color::Red;
 const QUIET: Color = Color::DarkGray;
 
-/// What the bottom line says beside the users, when there is something.
+/// What stands below the users, when there is something.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Footer(pub(super) Option<String>);
 
@@ -39,7 +39,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, show: &Show, pace: &Pace, footer: &Foo
         Constraint::Length(5),
         Constraint::Length(if frame.area().height >= 30 { 6 } else { 1 }),
         Constraint::Min(0),
-        Constraint::Length(1),
+        Constraint::Length(if footer.0.is_some() { 2 } else { 1 }),
     ]);
     let [top, said, traffic, checks, services, log, users] = rows.areas(frame.area());
     frame.render_widget(header(show, pace), top);
@@ -350,8 +350,12 @@ fn users_line(show: &Show, footer: &Footer) -> Paragraph<'static> {
     if show.is_over() {
         spans.push(Span::from("   q quits").bold());
     }
-    if let Some(said) = &footer.0 {
-        spans.push(Span::from(format!("   {said}")).fg(QUIET));
-    }
-    Paragraph::new(Row::from(spans))
+    let mut rows = vec![Row::from(spans)];
+    rows.extend(
+        footer
+            .0
+            .iter()
+            .map(|said| Row::from(format!(" {said}")).fg(QUIET)),
+    );
+    Paragraph::new(rows)
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use slipway_api::Phase;
 
 use super::acts::Act;
+use super::cluster::Service;
 use super::picture::Release;
 use super::show::{Outcome, Show, Stage};
 
@@ -146,7 +147,10 @@ fn progressing(release: &Release, old: &str, new: &str) -> String {
     }
     if release.status.iterations > 0 {
         let (done, of) = (release.status.iterations, release.limits.iterations);
-        return format!("Only some requests go to {new}. {done} of {of} checks passed: {demand}.");
+        return format!(
+            "{} {done} of {of} checks passed: {demand}.",
+            audience(release, new)
+        );
     }
     if release.canary.ready < release.canary.wanted || release.canary.wanted == 0 {
         return format!(
@@ -154,6 +158,18 @@ fn progressing(release: &Release, old: &str, new: &str) -> String {
         );
     }
     format!("{new} is ready. Its acceptance test runs; no user meets it yet.")
+}
+
+/// Who meets a new version that gets no share of everybody's requests.
+fn audience(release: &Release, new: &str) -> String {
+    match release.service {
+        Service::Frontend => {
+            format!("Only insiders get {new}: whoever has their cookie, or Safari.")
+        }
+        Service::Backend | Service::Cache | Service::Database => {
+            format!("No user gets {new} yet; the load test does.")
+        }
+    }
 }
 
 /// What a new version must do.
