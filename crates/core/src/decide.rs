@@ -2,6 +2,7 @@
 
 mod block;
 mod check;
+mod cookies;
 mod draft;
 mod finalise;
 mod gate;

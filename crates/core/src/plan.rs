@@ -45,6 +45,8 @@ pub struct Plan {
     pub settle: TimeDelta,
     /// How much weight goes back to the primary at a time on promotion; `None`: all at once.
     pub promotion_step: Option<Weight>,
+    /// The cookies that keep a user on the side that was met first; `None`: nobody is kept.
+    pub affinity: Option<Affinity>,
     /// Percent of the primary's pods that must be available for it to be ready.
     pub primary_ready_threshold: i64,
     /// The same for the canary.
@@ -187,6 +189,15 @@ impl Strategy {
             Self::AbTesting { .. } => "ab-testing",
         }
     }
+}
+
+/// The names of the cookies that keep a user on the side that was met first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Affinity {
+    /// Of the canary's cookie.
+    pub cookie: String,
+    /// Of the primary's; `None`: users of the primary are dealt out anew with each request, as in Flagger.
+    pub primary_cookie: Option<String>,
 }
 
 /// One metric check.

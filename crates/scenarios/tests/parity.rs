@@ -299,3 +299,82 @@ async fn the_primarys_autoscaler_has_the_bounds_that_the_canary_gives_it() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(replicas(&stage, "app-primary"), 3);
 }
+
+fn sticky(analysis: Value) -> Value {
+    let mut analysis = analysis;
+    analysis["sessionAffinity"] = json!({"cookieName": "fc", "primaryCookieName": "pc"});
+    analysis
+}
+
+/// What users with that cookie are answered by, within ten seconds.
+async fn answered(stage: &Stage, cookie: &str) -> (f64, f64) {
+    let users = stage.world.users();
+    users.call("app.test", 0.0);
+    let visit = slipway_sim::Visit::default().header("Cookie", &format!("a=b; {cookie}; c=d"));
+    users.call_as("app.test", 10.0, visit.clone());
+    users.begin_anew();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let report = users.report();
+    assert!(report.unanswered() < 1.0, "{:?}", users.losses());
+    users.call_as("app.test", 0.0, visit);
+    users.call("app.test", 50.0);
+    let of = |workload: &str| report.of_workload(NAMESPACE, workload).ok;
+    (of("app-primary"), of("app"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_022_users_stay_on_the_side_they_met_through_a_crash_and_never_meet_a_canary_that_is_gone()
+ {
+    let analysis = sticky(json!({"stepWeight": 25, "maxWeight": 50, "interval": "60s"}));
+    let objects = [deployment("app:v1", 2), canary("istio", &analysis)];
+    let mut stage = initialised(&ISTIO, &objects).await;
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    stage
+        .world
+        .eventually(HOUR, |_| stage.status().canary_weight == 25)
+        .await;
+    let cookies = |stage: &Stage| {
+        let status = stage.status();
+        let known = (
+            status.session_affinity_cookie,
+            status.primary_session_affinity_cookie,
+        );
+        (known.0.unwrap(), known.1.unwrap())
+    };
+    let (of_canary, of_primary) = cookies(&stage);
+    stage.kill();
+    stage.start();
+    let (primary, canary) = answered(&stage, &of_canary).await;
+    assert!(primary < 1.0 && canary > 50.0, "{primary} {canary}");
+    let (primary, canary) = answered(&stage, &of_primary).await;
+    assert!(primary > 50.0 && canary < 1.0, "{primary} {canary}");
+    assert_eq!(cookies(&stage), (of_canary.clone(), of_primary));
+
+    stage.outside.reply(
+        "istio_requests_total",
+        slipway_scenarios::outside::Reply::Sample(50.0),
+    );
+    let ended = stage.reach(&[Phase::Failed], HOUR).await;
+    assert_eq!(ended, Phase::Failed, "{:?}", stage.events());
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(replicas(&stage, "app"), 0);
+    let (primary, canary) = answered(&stage, &of_canary).await;
+    assert!(primary > 50.0 && canary < 1.0, "{primary} {canary}");
+    let route = stage.object("VirtualService", "app").unwrap();
+    let told = at(&route, "/spec/http/0/headers/response/add/Set-Cookie");
+    assert_eq!(told, &json!(format!("{of_canary}; Max-Age=-1")));
+    let status = stage.status();
+    assert_eq!(status.session_affinity_cookie, None);
+    assert_eq!(status.previous_session_affinity_cookie, Some(of_canary));
+}
+
+#[tokio::test(start_paused = true)]
+async fn session_affinity_is_refused_by_name_where_routes_have_no_cookies() {
+    let stage = Stage::new(1, &["-mesh-provider=linkerd"]);
+    let canary = canary("linkerd", &sticky(STEPS()));
+    stage.apply(&[deployment("app:v1", 2), canary]);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let told = stage.events();
+    let expected = "spec.analysis.sessionAffinity is fc, must be absent: a TrafficSplit cannot tell users apart";
+    assert!(told.iter().any(|text| text.contains(expected)), "{told:?}");
+}

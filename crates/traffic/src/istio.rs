@@ -55,7 +55,6 @@ impl Router for Istio {
             }
         }
         problems.extend(delegation(&canary.spec.service));
-        problems.extend(session_affinity(canary));
         problems
     }
 
@@ -143,7 +142,7 @@ fn objection(blueprint: &Blueprint<'_>, want: Routes) -> Option<Problem> {
     if want == Routes::PRIMARY {
         return None;
     }
-    delegation(service).or_else(|| session_affinity(blueprint.canary))
+    delegation(service)
 }
 
 /// A delegate has neither hosts nor gateways: those are its root's.
@@ -155,20 +154,6 @@ fn delegation(service: &CanaryService) -> Option<Problem> {
     service
         .delegation
         .then(|| Problem::new(format!("spec.service.{field}"), json!(values), allowed))
-}
-
-/// Without the cookies a user would meet both versions in turn, so it is not half done.
-fn session_affinity(canary: &Canary) -> Option<Problem> {
-    let affinity = canary.spec.analysis_in_force()?.session_affinity.as_ref()?;
-    let allowed = "must be absent: session affinity has no backend in this build";
-    let is_heeded = Protocol::of(&canary.spec.service) == Protocol::Http;
-    is_heeded.then(|| {
-        Problem::new(
-            "spec.analysis.sessionAffinity",
-            &affinity.cookie_name,
-            allowed,
-        )
-    })
 }
 
 fn destination_rule(blueprint: &Blueprint<'_>, seen: &Objects, key: Key) -> Write {
@@ -188,7 +173,7 @@ fn route_spec(blueprint: &Blueprint<'_>, claim: &Claim<'_>, want: Routes) -> Map
         blueprint.plan,
         entrance.needs_port(service).then_some(blueprint.plan.port),
     );
-    let routes = sides.routes(blueprint.canary, stands.map_or(&[], Vec::as_slice), want);
+    let routes = sides.routes(blueprint, stands.map_or(&[], Vec::as_slice), want);
 
     let mut spec = Map::from_iter([("hosts".into(), json!(entrance.hosts))]);
     if let Some(gateways) = entrance.gateways {

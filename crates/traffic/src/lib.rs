@@ -13,6 +13,7 @@
 //! The invariant of this crate: **a backend writes the fields that it owns and nothing else, and the weights of a route, which sum
 //! to 100, change in one write.** What stands in an object already never decides a weight: rendering goes by what is wanted.
 
+mod affinity;
 mod istio;
 mod kubernetes;
 mod linkerd;

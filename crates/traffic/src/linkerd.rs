@@ -53,6 +53,7 @@ impl Router for TrafficSplit {
         if problem::is_mirroring(plan) {
             problems.push(problem::no_mirror(NAME));
         }
+        problems.extend(problem::no_affinity(canary, NAME));
         problems
     }
 
@@ -71,6 +72,11 @@ impl Router for TrafficSplit {
         }
         if !want.canary.is_zero() && problem::is_ab_testing(blueprint.plan) {
             return Err(problem::no_match(blueprint.canary, NAME));
+        }
+        if !want.canary.is_zero()
+            && let Some(problem) = problem::no_affinity(blueprint.canary, NAME)
+        {
+            return Err(problem);
         }
         Ok(vec![
             self.claim(blueprint, seen)

@@ -28,6 +28,19 @@ pub(crate) fn no_match(canary: &Canary, of: &str) -> Problem {
     Problem::new("spec.analysis.match", value, allowed)
 }
 
+/// Session affinity where routes have no cookies. **Differs from Flagger**, which deals every request of a user out anew without a word.
+pub(crate) fn no_affinity(canary: &Canary, of: &str) -> Option<Problem> {
+    let affinity = canary.spec.analysis_in_force()?.session_affinity.as_ref()?;
+    let allowed = format!(
+        "must be absent: {of} cannot tell users apart, they would meet both versions in turn"
+    );
+    Some(Problem::new(
+        "spec.analysis.sessionAffinity",
+        &affinity.cookie_name,
+        allowed,
+    ))
+}
+
 /// Mirroring where requests cannot be copied. **Differs from Flagger**, where such a release never advances (F-7, Q10).
 pub(crate) fn no_mirror(of: &str) -> Problem {
     let allowed = format!("must be false: {of} cannot copy requests to the canary");

@@ -259,7 +259,7 @@ fn wishes(release: &Release) -> Vec<Routes> {
 
 /// A Canary of no provider yet.
 fn canary() -> impl Strategy<Value = Value> {
-    (service(), analysis()).prop_map(|(service, analysis)| {
+    (service(), analysis(), cookies()).prop_map(|(service, analysis, cookies)| {
         json!({
             "apiVersion": "flagger.app/v1beta1",
             "kind": "Canary",
@@ -269,8 +269,18 @@ fn canary() -> impl Strategy<Value = Value> {
                 "service": service,
                 "analysis": analysis,
             },
+            "status": cookies,
         })
     })
+}
+
+/// What the status says about cookies, of this release and of others.
+fn cookies() -> impl Strategy<Value = Value> {
+    some_of(vec![
+        ("sessionAffinityCookie", json!("side=abcdefghij")),
+        ("primarySessionAffinityCookie", json!("main=klmnopqrst")),
+        ("previousSessionAffinityCookie", json!("side=uvwxyzabcd")),
+    ])
 }
 
 fn of_provider(mut manifest: Value, provider: &str) -> Value {
@@ -337,6 +347,9 @@ fn analysis() -> impl Strategy<Value = Value> {
         Just(json!({"iterations": 3, "match": selected})),
         Just(json!({"stepWeight": 20, "match": selected})),
         Just(json!({"stepWeight": 20, "sessionAffinity": {"cookieName": "side"}})),
+        Just(
+            json!({"stepWeight": 20, "sessionAffinity": {"cookieName": "side", "primaryCookieName": "main"}})
+        ),
     ];
     pace.prop_map(|mut analysis| {
         analysis["interval"] = json!("30s");

@@ -6,6 +6,7 @@ use slipway_api::{
     Transition, Waiting,
 };
 
+use super::cookies;
 use super::takeover::is_promoted;
 use crate::conditions::{self, Hindrance};
 use crate::decision::{Decision, Effect, Question, Wake};
@@ -363,6 +364,9 @@ impl<'a> Draft<'a> {
     pub(crate) fn decide(mut self) -> Decision {
         let routes = if self.keeps { self.safe_routes() } else { None };
         self.note_routed_weight(routes);
+        if let Some(routes) = routes {
+            cookies::keep(self.case.plan, &mut self.status, routes);
+        }
         let told = self.note_transition();
         let target_kind = self.case.plan.target.kind.as_str();
         conditions::update(

@@ -184,6 +184,7 @@ impl Plan {
             progress_deadline: progress_deadline(spec, problems),
             settle: defaults.settle,
             promotion_step: analysis.promotion_step,
+            affinity: analysis.affinity,
             primary_ready_threshold: analysis.primary_ready_threshold,
             canary_ready_threshold: analysis.canary_ready_threshold,
             metrics,

@@ -1,10 +1,12 @@
 //! The routes of a VirtualService: which lead to us, what they look like, and where they stand among others.
 
 use serde_json::{Map, Value, json};
-use slipway_api::{Canary, CanaryService, GoInt};
+use slipway_api::{CanaryService, GoInt};
+use slipway_core::blueprint::Blueprint;
 use slipway_core::plan::{Names, Plan, Problem};
 use slipway_core::weight::{Routes, Weight};
 
+use crate::affinity::{Affinity, Cookie};
 use crate::share::share;
 
 /// Which list of routes is meant.
@@ -64,13 +66,19 @@ impl<'a> Sides<'a> {
     }
 
     /// All routes of the list: those that stand there and lead elsewhere, and ours.
-    pub(super) fn routes(&self, canary: &Canary, stands: &[Value], want: Routes) -> Vec<Value> {
+    pub(super) fn routes(
+        &self,
+        blueprint: &Blueprint<'_>,
+        stands: &[Value],
+        want: Routes,
+    ) -> Vec<Value> {
+        let canary = blueprint.canary;
         let ours = stands.iter().rev().find(|route| self.is_ours(route));
         let base = ours
             .map(|route| self.without_words(route))
             .unwrap_or_default();
         let generated = match Protocol::of(&canary.spec.service) {
-            Protocol::Http => self.http(canary, base, want),
+            Protocol::Http => self.http(blueprint, base, want),
             Protocol::Tcp => vec![self.tcp(&canary.spec.service, base, want)],
         };
         self.among(stands, generated)
@@ -98,9 +106,14 @@ impl<'a> Sides<'a> {
 
     /// **Source**: dossier 02 A.6. **Differs from Flagger**: the second route of A/B testing has weight 100, not the primary's share of the
     /// first (F-18: a single destination of weight 0).
-    fn http(&self, canary: &Canary, base: Map<String, Value>, want: Routes) -> Vec<Value> {
-        let service = &canary.spec.service;
-        let analysis = canary.spec.analysis_in_force();
+    fn http(
+        &self,
+        blueprint: &Blueprint<'_>,
+        base: Map<String, Value>,
+        want: Routes,
+    ) -> Vec<Value> {
+        let service = &blueprint.canary.spec.service;
+        let analysis = blueprint.canary.spec.analysis_in_force();
         let selected = analysis.map_or(&[][..], |analysis| &analysis.match_);
         let mut rest = base;
         rest.extend(attributes(service));
@@ -115,6 +128,9 @@ impl<'a> Sides<'a> {
                 .unwrap_or_default();
             split.retain(|field, _| !MIRRORS.contains(&field.as_str()));
             split.extend(self.mirror(weight));
+        }
+        if let Some(affinity) = Affinity::of(blueprint) {
+            return self.kept(&affinity, service, &rest, split, want);
         }
         if selected.is_empty() {
             return vec![Value::Object(split)];
@@ -133,6 +149,51 @@ impl<'a> Sides<'a> {
             json!([self.destination(for_all, Weight::FULL)]),
         );
         vec![Value::Object(split), Value::Object(rest)]
+    }
+
+    /// The routes of users who were met before, and the weighted one behind them, which gives the cookies out.
+    ///
+    /// **Differs from Flagger**: the attributes of the service hold on every route; with all traffic on the canary nobody is kept on the primary,
+    /// which may be gone (P2); no route stands twice (F-15).
+    fn kept(
+        &self,
+        affinity: &Affinity<'_>,
+        service: &CanaryService,
+        rest: &Map<String, Value>,
+        split: Map<String, Value>,
+        want: Routes,
+    ) -> Vec<Value> {
+        let kept = |cookie: Cookie<'_>, to: Routes| {
+            let mut route = rest.clone();
+            route.insert("match".into(), carrying(cookie, &service.match_));
+            route.insert("route".into(), self.split(to));
+            Value::Object(route)
+        };
+        let mut split = Value::Object(split);
+        let mut routes = Vec::new();
+        if want.canary.is_zero() {
+            if let Some(stale) = affinity.stale() {
+                let mut expiring = kept(stale, Routes::PRIMARY);
+                set_cookie(&mut expiring, affinity.expire(stale));
+                routes.push(expiring);
+            }
+        } else if let Some(cookie) = affinity.canary() {
+            routes.push(kept(cookie, Routes::to_canary(Weight::FULL)));
+            let primary = affinity.primary().filter(|_| want.canary != Weight::FULL);
+            routes.extend(primary.map(|cookie| kept(cookie, Routes::PRIMARY)));
+            let texts = [
+                primary.map(|cookie| affinity.set_primary(cookie)),
+                Some(affinity.set_canary(cookie)),
+            ];
+            for (side, text) in texts.into_iter().enumerate() {
+                let destination = split.pointer_mut(&format!("/route/{side}"));
+                if let (Some(destination), Some(text)) = (destination, text) {
+                    set_cookie(destination, text);
+                }
+            }
+        }
+        routes.push(split);
+        routes
     }
 
     fn tcp(&self, service: &CanaryService, base: Map<String, Value>, want: Routes) -> Value {
@@ -307,6 +368,50 @@ impl<'a> Sides<'a> {
             destination.extend(port.map(|port| ("port".into(), port)));
             *list = vec![json!({"destination": destination})];
         }
+    }
+}
+
+/// The conditions of the service, and that a request carries the cookie. **Differs from Flagger**, where the cookie takes the place of the
+/// headers that the service asks for (F-9).
+fn carrying(cookie: Cookie<'_>, service: &[Value]) -> Value {
+    let (header, pattern) = cookie.condition();
+    if service.is_empty() {
+        return json!([{"headers": {header: pattern}}]);
+    }
+    let narrowed = service.iter().map(|entry| {
+        let mut entry = entry.clone();
+        put(&mut entry, &["headers"], header, pattern.clone());
+        entry
+    });
+    narrowed.collect()
+}
+
+/// Adds `Set-Cookie` to the answers of a route or a destination; what else it does to headers stays.
+fn set_cookie(place: &mut Value, text: String) {
+    put(
+        place,
+        &["headers", "response", "add"],
+        "Set-Cookie",
+        text.into(),
+    );
+}
+
+/// Sets one entry of the map at the end of the path, which is made where it is missing.
+fn put(place: &mut Value, path: &[&str], key: &str, value: Value) {
+    let mut at = place;
+    for part in path {
+        if !at.get(part).is_some_and(Value::is_object)
+            && let Some(fields) = at.as_object_mut()
+        {
+            fields.insert((*part).to_owned(), json!({}));
+        }
+        let Some(below) = at.get_mut(part) else {
+            return;
+        };
+        at = below;
+    }
+    if let Some(entries) = at.as_object_mut() {
+        entries.insert(key.to_owned(), value);
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use slipway_api::{CanaryAnalysis, CanarySpec, GoInt, go};
 
 use super::{Defaults, Problems};
-use crate::plan::{Problem, Provider, Strategy};
+use crate::plan::{Affinity, Problem, Provider, Strategy};
 use crate::weight::Weight;
 
 /// The part of a plan that says how fast and how far.
@@ -13,6 +13,7 @@ pub(super) struct Pace {
     pub(super) interval: TimeDelta,
     pub(super) threshold: i64,
     pub(super) promotion_step: Option<Weight>,
+    pub(super) affinity: Option<Affinity>,
     pub(super) primary_ready_threshold: i64,
     pub(super) canary_ready_threshold: i64,
 }
@@ -46,6 +47,7 @@ pub(super) fn parse(
         interval,
         threshold: threshold(analysis, problems),
         promotion_step: (!step.is_zero()).then_some(step),
+        affinity: affinity(analysis, problems),
         primary_ready_threshold: percent(
             problems,
             "spec.analysis.primaryReadyThreshold",
@@ -91,6 +93,37 @@ fn interval(
             defaults.minimum_interval
         }
     }
+}
+
+/// The cookies of session affinity. A name that is no token would end the `Set-Cookie` that it stands in.
+fn affinity(analysis: &CanaryAnalysis, problems: &mut Problems) -> Option<Affinity> {
+    let rules = analysis.session_affinity.as_ref()?;
+    let field = "spec.analysis.sessionAffinity";
+    let is_token = |name: &str| {
+        let is_part =
+            |letter: char| letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(letter);
+        !name.is_empty() && name.chars().all(is_part)
+    };
+    let mut check = |name: &str, part: &str| {
+        if !is_token(name) {
+            let allowed = "must be the name of a cookie: letters, digits and !#$%&'*+-.^_`|~";
+            problems.add(format!("{field}.{part}"), name, allowed);
+        }
+    };
+    check(&rules.cookie_name, "cookieName");
+    let primary = rules.primary_cookie_name.as_deref();
+    let primary = primary.filter(|name| !name.is_empty());
+    if let Some(name) = primary {
+        check(name, "primaryCookieName");
+        if name == rules.cookie_name {
+            let allowed = "must differ from cookieName: the sides could not be told apart";
+            problems.add(format!("{field}.primaryCookieName"), name, allowed);
+        }
+    }
+    Some(Affinity {
+        cookie: rules.cookie_name.clone(),
+        primary_cookie: primary.map(str::to_owned),
+    })
 }
 
 /// Flagger's rule: nothing, 0 and less are 1.
