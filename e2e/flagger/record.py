@@ -219,6 +219,11 @@ class Teller:
         """Waits for a phase."""
         self.until(lambda status: status.get("phase") in phases)
 
+    def gone(self, kind: str, name: str) -> None:
+        """Waits until an object is collected, which a young cluster begins late; in vain ends the story."""
+        if not self.recorder.watch.until(kind, self.ns, name, lambda obj: not obj, PATIENCE):
+            raise GaveUpWaiting
+
     def sleep(self, ticks: float) -> None:
         """Waits for a while."""
         time.sleep(ticks * self.tick)

@@ -243,6 +243,7 @@ def revert_on_deletion(t: Teller) -> None:
     start(t, canary(t, {"stepWeight": 50, "maxWeight": 50}, revertOnDeletion=True), target=deployment(t, replicas=2))
     t.delete("flagger.app/v1beta1", "Canary", "app")
     t.sleep(4.5)
+    t.gone("Deployment", "app-primary")
 
 
 @scenario
