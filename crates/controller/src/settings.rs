@@ -16,7 +16,7 @@
 
 mod args;
 mod client;
-mod go;
+pub mod go;
 mod meaning;
 mod watched;
 

@@ -13,10 +13,7 @@ use secrecy::SecretString;
 use slipway_api::go::parse_duration;
 
 /// The arguments as clap reads them. Words that are no flag of `command` are left for clap to refuse.
-pub(super) fn to_clap(
-    words: impl IntoIterator<Item = OsString>,
-    command: &Command,
-) -> Vec<OsString> {
+pub fn to_clap(words: impl IntoIterator<Item = OsString>, command: &Command) -> Vec<OsString> {
     let mut words = words.into_iter();
     let mut result = Vec::new();
     while let Some(word) = words.next() {
@@ -80,7 +77,7 @@ fn takes_next_word(arg: &Arg) -> bool {
 ///
 /// # Errors
 /// The words that are allowed.
-pub(super) fn boolean(text: &str) -> Result<bool, String> {
+pub fn boolean(text: &str) -> Result<bool, String> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -92,7 +89,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
 ///
 /// # Errors
 /// What Go would say, or that it is negative.
-pub(super) fn duration(text: &str) -> Result<TimeDelta, String> {
+pub fn duration(text: &str) -> Result<TimeDelta, String> {
     let duration = parse_duration(text).map_err(|error| error.to_string())?;
     if duration < TimeDelta::zero() {
         return Err("it must not be negative".to_owned());
@@ -104,7 +101,6 @@ pub(super) fn duration(text: &str) -> Result<TimeDelta, String> {
 ///
 /// # Errors
 /// Never; clap wants a `Result`.
-#[expect(clippy::unnecessary_wraps, reason = "the signature of a value parser")]
-pub(super) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
