@@ -71,7 +71,7 @@ fn dependencies_point_one_way_through_the_house() {
         "slipway-metrics",
         "slipway-hooks",
     ];
-    let house: [(&str, &[&str]); 10] = [
+    let house: [(&str, &[&str]); 11] = [
         ("slipway-api", &[]),
         ("slipway-core", &["slipway-api"]),
         ("slipway-traffic", &codecs),
@@ -90,6 +90,7 @@ fn dependencies_point_one_way_through_the_house() {
             ],
         ),
         ("slipway-e2e-live", &[]),
+        ("slipway-tester", &[]),
     ];
     for (package, dependencies) in dependencies() {
         let row = house.iter().find(|(name, _)| *name == package);
@@ -117,6 +118,7 @@ fn only_the_shell_and_what_plays_the_world_know_clients_sockets_and_the_runtime(
                 "slipway-sim",
                 "slipway-scenarios",
                 "slipway-e2e-live",
+                "slipway-tester",
             ],
         ),
         (
@@ -128,7 +130,10 @@ fn only_the_shell_and_what_plays_the_world_know_clients_sockets_and_the_runtime(
                 "slipway-e2e-live",
             ],
         ),
-        ("reqwest", &["slipway", "slipway-controller"]),
+        (
+            "reqwest",
+            &["slipway", "slipway-controller", "slipway-tester"],
+        ),
     ];
     for (package, dependencies) in dependencies() {
         for (library, allowed) in rows {
@@ -156,10 +161,12 @@ fn one_rust_version_is_named_everywhere() {
         version("rust-toolchain.toml", "channel"),
         format!("{wanted}.0")
     );
-    assert!(
-        read("Dockerfile").contains(&format!("FROM rust:{wanted}-")),
-        "the Dockerfile builds with another Rust than {wanted}"
-    );
+    for file in ["Dockerfile", "Dockerfile.tester"] {
+        assert!(
+            read(file).contains(&format!("FROM rust:{wanted}-")),
+            "{file} builds with another Rust than {wanted}"
+        );
+    }
 }
 
 #[test]
