@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 /// The exit code of a call that was wrong, as Go's flag package and clap have it.
-const USAGE: u8 = 2;
+pub(crate) const USAGE: u8 = 2;
 
 /// Runs the controller with those flags.
 pub(crate) fn run(words: Vec<OsString>) -> anyhow::Result<ExitCode> {
@@ -54,11 +54,7 @@ fn work(settings: Settings) -> anyhow::Result<ExitCode> {
         .build()?;
     runtime.block_on(async {
         let shutdown = CancellationToken::new();
-        let (terminate, interrupt) = (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        );
-        tokio::spawn(stop_on(terminate, interrupt, shutdown.clone()));
+        stop_on_signals(shutdown.clone())?;
         slipway_controller::run::start(settings, shutdown)
             .await
             .context("run the controller")?;
@@ -81,6 +77,16 @@ fn announce(settings: &Settings) {
     for warning in &settings.warnings {
         warn!(problem = %warning, "setting without effect");
     }
+}
+
+/// Listens to the signals that ask to stop.
+pub(crate) fn stop_on_signals(shutdown: CancellationToken) -> std::io::Result<()> {
+    let (terminate, interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    tokio::spawn(stop_on(terminate, interrupt, shutdown));
+    Ok(())
 }
 
 /// The first signal asks to stop: the write in hand is finished and the lease given up. A second one ends the process.

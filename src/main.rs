@@ -4,7 +4,7 @@
 //!
 //! In Flagger's place the binary is called as Flagger is: where its own name is `flagger`, or the first word is a flag that is not one of
 //! `slipway` itself, the flags are those of `slipway controller`. So `./flagger -log-level=info` and an image whose `args` are Flagger's
-//! both work unchanged.
+//! both work unchanged. Called as `loadtester`, it is `slipway tester` with Flagger's flags.
 
 mod act;
 mod cluster;
@@ -17,6 +17,8 @@ mod output;
 mod sandbox;
 mod sre;
 mod status;
+mod test;
+mod tester;
 mod wait;
 mod why;
 
@@ -53,15 +55,25 @@ enum Command {
     Crds,
     /// Print what a shell completes these commands by
     Completions(completions::Args),
+    /// Carry out a conformance suite
+    Test(test::Args),
+    /// Serve conformance and load tests to webhooks; its flags: slipway tester --help
+    #[command(disable_help_flag = true)]
+    Tester {
+        /// Flags of the tester, also in Flagger's spelling
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<OsString>,
+    },
     /// Print the version
     Version,
 }
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().collect();
-    let done = match flagger_words(&argv) {
-        Some(words) => controller::run(words),
-        None => dispatch(parse(&argv).command),
+    let done = match (loadtester_words(&argv), flagger_words(&argv)) {
+        (Some(words), _) => tester::run(words),
+        (None, Some(words)) => controller::run(words),
+        (None, None) => dispatch(parse(&argv).command),
     };
     done.unwrap_or_else(|error| {
         // Whoever reads our output has seen enough of it.
@@ -107,6 +119,8 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Sre(command) => sre::run(&command),
         Command::Crds => crds::run(),
         Command::Completions(args) => Ok(completions::run(&args, Cli::command())),
+        Command::Test(args) => test::start(args),
+        Command::Tester { words } => tester::run(words),
         Command::Version => version(),
     }
 }
@@ -129,6 +143,13 @@ fn flagger_words(argv: &[OsString]) -> Option<Vec<OsString>> {
         Some(word) => word.starts_with('-'),
     };
     called_so.then(|| words.to_vec())
+}
+
+/// The flags of the tester, when we are called as Flagger's load tester is.
+fn loadtester_words(argv: &[OsString]) -> Option<Vec<OsString>> {
+    let (program, words) = argv.split_first()?;
+    let is_loadtester = Path::new(program).file_name() == Some(OsStr::new("loadtester"));
+    is_loadtester.then(|| words.to_vec())
 }
 
 #[cfg(test)]
@@ -195,6 +216,17 @@ mod tests {
             panic!("not the controller");
         };
         assert_eq!(words, ["-log-level=info", "--port", "1", "-h"]);
+    }
+
+    #[test]
+    fn called_as_flaggers_load_tester_is_the_binary_is_the_tester() {
+        let words = |argv: &[&str]| {
+            let argv: Vec<_> = argv.iter().map(OsString::from).collect();
+            loadtester_words(&argv).map(|words| words.len())
+        };
+        assert_eq!(words(&["./loadtester", "-port=8080"]), Some(1));
+        assert_eq!(words(&["loadtester"]), Some(0));
+        assert_eq!(words(&["slipway", "tester", "-port=8080"]), None);
     }
 
     #[test]
