@@ -1,5 +1,5 @@
 //! What Flagger can do beside releasing a Deployment through Istio: every kind of target and scaler, the further options of a Canary.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use slipway_api::Phase;
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
 
-const HOUR: Duration = Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_hours(1);
 
 const ISTIO: [&str; 2] = [
     "-mesh-provider=istio",
@@ -96,7 +96,7 @@ async fn a_daemon_set_that_fails_is_rolled_back_and_has_no_pod_left() {
     user.set_image("DaemonSet", NAMESPACE, "app", "app:v2")
         .unwrap();
     assert_eq!(end(&stage).await, Phase::Failed);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(image(&stage, "DaemonSet", "app-primary"), "app:v1");
     let target = stage.object("DaemonSet", "app").unwrap();
     assert_eq!(at(&target, "/status/currentNumberScheduled"), 0);
@@ -108,7 +108,7 @@ async fn a_daemon_set_that_is_updated_by_hand_is_named_and_not_released() {
     let mut by_hand = daemon_set("app:v2");
     by_hand["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
     stage.apply(&[by_hand]);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(stage.status().phase, Phase::Initialized);
     let told = stage.events();
     assert!(
@@ -220,7 +220,7 @@ async fn fc_076_a_paused_scaled_object_pauses_the_target_and_never_the_primary()
         scaled_canary("ScaledObject", "keda.sh/v1alpha1"),
     ];
     let stage = initialised(&ISTIO, &objects).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let mark = "/metadata/annotations/autoscaling.keda.sh~1paused-replicas";
     let of = |name: &str| stage.object("ScaledObject", name).unwrap();
     assert_eq!(at(&of("app"), mark), "0");
@@ -240,7 +240,7 @@ async fn fc_076_a_paused_scaled_object_pauses_the_target_and_never_the_primary()
     );
     assert_eq!(replicas(&stage, "app"), 2);
     assert_eq!(end(&stage).await, Phase::Succeeded, "{:?}", stage.events());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(at(&of("app"), mark), "0");
     assert_eq!(
         (replicas(&stage, "app"), replicas(&stage, "app-primary")),
@@ -261,7 +261,7 @@ async fn without_keda_the_missing_kind_is_named_and_the_release_goes_on_when_it_
         deployment("app:v1", 2),
         scaled_canary("ScaledObject", "keda.sh/v1alpha1"),
     ]);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let told = stage.events();
     assert!(
         told.iter()
@@ -296,7 +296,7 @@ async fn the_primarys_autoscaler_has_the_bounds_that_the_canary_gives_it() {
     assert_eq!(at(&primary, "/spec/minReplicas"), 3);
     assert_eq!(at(&primary, "/spec/maxReplicas"), 6);
     assert_eq!(at(&primary, "/spec/scaleTargetRef/name"), "app-primary");
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(replicas(&stage, "app-primary"), 3);
 }
 
@@ -356,7 +356,7 @@ async fn fc_022_users_stay_on_the_side_they_met_through_a_crash_and_never_meet_a
     );
     let ended = stage.reach(&[Phase::Failed], HOUR).await;
     assert_eq!(ended, Phase::Failed, "{:?}", stage.events());
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(replicas(&stage, "app"), 0);
     let (primary, canary) = answered(&stage, &of_canary).await;
     assert!(primary > 50.0 && canary < 1.0, "{primary} {canary}");
@@ -373,7 +373,7 @@ async fn session_affinity_is_refused_by_name_where_routes_have_no_cookies() {
     let stage = Stage::new(1, &["-mesh-provider=linkerd"]);
     let canary = canary("linkerd", &sticky(STEPS()));
     stage.apply(&[deployment("app:v1", 2), canary]);
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let told = stage.events();
     let expected = "spec.analysis.sessionAffinity is fc, must be absent: a TrafficSplit cannot tell users apart";
     assert!(told.iter().any(|text| text.contains(expected)), "{told:?}");
