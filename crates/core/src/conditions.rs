@@ -45,7 +45,26 @@ pub(crate) fn update(
     status.conditions = kept.into_iter().chain(foreign).collect();
 }
 
-/// The types that this file writes.
+/// The type of the condition that says what of a spec is not heeded. It stands as it is until the plan is looked at again: [`update`] lets it be.
+const NOT_HEEDED: &str = "SpecNotHeeded";
+
+/// Says by a condition what of the spec is not heeded, or takes the condition away (an empty message); whether it said something else before.
+pub(crate) fn advise(status: &mut CanaryStatus, message: &str, now: DateTime<Utc>) -> bool {
+    let said = status.conditions.iter().find(|it| it.type_ == NOT_HEEDED);
+    if said.map_or("", |it| it.message.as_str()) == message {
+        return false;
+    }
+    let before = std::mem::take(&mut status.conditions);
+    let others = before.iter().filter(|it| it.type_ != NOT_HEEDED).cloned();
+    status.conditions = others.collect();
+    if !message.is_empty() {
+        let new = condition(NOT_HEEDED, ConditionStatus::True, NOT_HEEDED, message);
+        status.conditions.push(dated(new, &before, now));
+    }
+    true
+}
+
+/// The types that [`update`] writes.
 const OURS: [&str; 8] = [
     "Promoted",
     "Ready",

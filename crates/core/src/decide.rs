@@ -1,5 +1,6 @@
 //! The one function that owns all judgement.
 
+mod advise;
 mod block;
 mod check;
 mod cookies;
@@ -88,6 +89,7 @@ fn route(mut draft: Draft<'_>) -> Decision {
     if !case.seen.has_finalizer {
         draft.before(Effect::AddFinalizer);
     }
+    advise::advise(&mut draft);
     people::note_tuning(&mut draft);
     hooks::pending(&mut draft);
     by_phase(draft)

@@ -1041,3 +1041,34 @@ fn a_step_that_users_never_met_is_not_judged_and_counts_from_when_its_route_stan
     let judged = decide(&plan, &late.status, &world, at(25));
     assert_eq!(judged.questions.len(), 1);
 }
+
+#[test]
+fn fc_025_what_of_a_spec_is_not_heeded_is_said_once_and_stands_in_nobodys_way() {
+    let mut world = canary("app")
+        .provider("kubernetes")
+        .steps([20, 60])
+        .initialised();
+    let said = |world: &World| {
+        let mut all = world.stored.conditions.iter();
+        all.find(|it| it.type_ == "SpecNotHeeded")
+            .map(|it| it.message.clone())
+    };
+    let told = |world: &World| {
+        let all = world.told();
+        all.iter()
+            .filter(|it| it.contains("spec.analysis.stepWeights"))
+            .count()
+    };
+    assert!(
+        said(&world).unwrap().contains("spec.analysis.stepWeights"),
+        "{}",
+        world.tale()
+    );
+    world.push("v2");
+    world.run();
+    assert_eq!(world.phase(), Phase::Succeeded, "{}", world.tale());
+    assert_eq!(told(&world), 1, "{}", world.tale());
+    world.edit(|story| story.iterations(3));
+    world.run();
+    assert_eq!(said(&world), None, "{}", world.tale());
+}
