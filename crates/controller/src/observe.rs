@@ -56,6 +56,7 @@ pub(crate) struct Codecs {
 }
 
 /// The world around one release: what is judged, and the objects that effects are made from.
+#[derive(Default)]
 pub(crate) struct View {
     pub(crate) observation: Observation,
     /// `None`: this build has no codec for the plan; an obstacle says so.
@@ -99,7 +100,7 @@ impl Shell {
         if !self.knows_templates_of(plan) {
             return Ok(None);
         }
-        let mut view = View::empty(plan);
+        let mut view = View::default();
         match codecs {
             Err(obstacle) => found.push(obstacle),
             Ok(codecs) => {
@@ -410,22 +411,6 @@ impl Shell {
         observation.has_finalizer = finalizers
             .iter()
             .any(|name| name == slipway_api::names::FINALIZER);
-    }
-}
-
-impl View {
-    fn empty(_plan: &Plan) -> Self {
-        Self {
-            observation: Observation::default(),
-            codecs: None,
-            target: None,
-            primary: None,
-            selector: None,
-            ports: Vec::new(),
-            tracked: Vec::new(),
-            objects: Objects::new(),
-            record: None,
-        }
     }
 }
 

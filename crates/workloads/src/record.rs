@@ -10,7 +10,8 @@ use slipway_core::object::{Key, Write, kinds};
 use slipway_core::plan::Problem;
 use slipway_core::revision::revision;
 
-use crate::metadata::{REVISION, annotation_of, metadata, owner};
+use crate::json::put;
+use crate::metadata::{REVISION, annotation_of, copied, metadata, owner, owner_of};
 
 /// The label by which records are found among the `ControllerRevisions` of others.
 pub const LABEL: (&str, &str) = ("app.kubernetes.io/managed-by", "slipway");
@@ -122,11 +123,31 @@ fn data(content: &Value) -> Value {
     })
 }
 
-/// What a record holds.
+/// The primary that a record is of, as it is made again: with its labels and annotations, and owned by the Canary.
 ///
 /// # Errors
 /// There is nothing at the pointer that must be there.
-pub(crate) fn content(record: &Value, required: &str) -> Result<Value, Problem> {
+pub(crate) fn restored(
+    blueprint: &Blueprint<'_>,
+    record: &Value,
+    key: &Key,
+    required: &str,
+) -> Result<Value, Problem> {
+    let mut object = content(record, required)?;
+    put(&mut object, &["apiVersion"], key.api_version);
+    put(&mut object, &["kind"], key.kind);
+    let metadata = metadata(
+        key,
+        copied(&object, "labels", |_| true),
+        copied(&object, "annotations", |_| true),
+        owner_of(blueprint, None),
+    );
+    put(&mut object, &["metadata"], metadata);
+    Ok(object)
+}
+
+/// What a record holds.
+fn content(record: &Value, required: &str) -> Result<Value, Problem> {
     let data = record
         .get("data")
         .filter(|data| data.pointer(required).is_some());

@@ -238,16 +238,7 @@ impl Target for Service {
         _: &str,
     ) -> Result<Write, Problem> {
         let key = key(blueprint, &blueprint.plan.names.primary);
-        let mut object = record::content(record, "/spec/selector")?;
-        put(&mut object, &["apiVersion"], key.api_version);
-        put(&mut object, &["kind"], key.kind);
-        let metadata = metadata(
-            &key,
-            copied(&object, "labels", |_| true),
-            copied(&object, "annotations", |_| true),
-            owner_of(blueprint, None),
-        );
-        put(&mut object, &["metadata"], metadata);
+        let object = record::restored(blueprint, record, &key, "/spec/selector")?;
         Ok(Write::Create { key, object })
     }
 }

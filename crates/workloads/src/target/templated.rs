@@ -268,16 +268,7 @@ impl<T: Templated> Target for T {
         copy_id: &str,
     ) -> Result<Write, Problem> {
         let key = primary_key(Templated::kind(self), blueprint);
-        let mut object = record::content(record, "/spec/template/spec")?;
-        put(&mut object, &["apiVersion"], key.api_version);
-        put(&mut object, &["kind"], key.kind);
-        let metadata = metadata(
-            &key,
-            copied(&object, "labels", |_| true),
-            copied(&object, "annotations", |_| true),
-            owner_of(blueprint, None),
-        );
-        put(&mut object, &["metadata"], metadata);
+        let mut object = record::restored(blueprint, record, &key, "/spec/template/spec")?;
         let annotation = ["spec", "template", "metadata", "annotations", FLAGGER_ID];
         put(&mut object, &annotation, copy_id);
         Ok(Write::Create { key, object })
