@@ -1,6 +1,6 @@
 //! The watches of our own kinds: Canaries, which are woken by them, and the templates and providers that Canaries name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,9 @@ use serde::de::DeserializeOwned;
 use slipway_api::{AlertProvider, Canary, MetricTemplate, names};
 use tracing::{debug, warn};
 
+use crate::fleet::Ledger;
 use crate::memory::Memory;
+use crate::observe::order::Dependents;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
 use crate::observe::watches::{PAGE, Watches, why_unavailable};
@@ -37,6 +39,8 @@ pub(crate) struct Watched {
 pub(crate) struct Kept {
     pub(crate) watches: Watches,
     pub(crate) targets: Targets,
+    pub(crate) dependents: Dependents,
+    pub(crate) ledger: Ledger,
     pub(crate) memory: Memory,
     pub(crate) metrics: Metrics,
 }
@@ -231,10 +235,14 @@ impl Keeper {
 
     /// Takes note of a Canary; who is to be woken.
     fn note(&self, canary: &DeserializeGuard<Canary>) -> Vec<CanaryKey> {
-        let mut woken = vec![key_of(canary)];
+        let key = key_of(canary);
+        let mut woken = self.kept.dependents.of(&key);
         if let Ok(canary) = &canary.0 {
             woken.extend(self.kept.targets.note(canary));
+            let newest = self.kept.memory.newest(&key, canary);
+            woken.extend(self.kept.ledger.note(&key, &newest));
         }
+        woken.push(key);
         self.count(&canary.meta().namespace.clone().unwrap_or_default());
         woken
     }
@@ -245,7 +253,10 @@ impl Keeper {
                 .metrics
                 .forget(&ReleaseLabels::new(&key.namespace, &target));
         }
-        let woken = self.kept.targets.forget(key);
+        let mut woken = self.kept.targets.forget(key);
+        woken.extend(self.kept.dependents.of(key));
+        self.kept.dependents.note(key, BTreeSet::new());
+        woken.extend(self.kept.ledger.forget(key));
         self.kept.memory.forget(key);
         self.kept.watches.forget(key);
         self.kept.watches.wake(woken);
@@ -282,6 +293,8 @@ mod tests {
         let kept = Kept {
             watches: Watches::new(client.clone(), client, &[], wakes, life),
             targets: Targets::default(),
+            dependents: Dependents::default(),
+            ledger: Ledger::default(),
             memory: Memory::default(),
             metrics: Metrics::default(),
         };

@@ -14,6 +14,7 @@ mod ask;
 mod canaries;
 pub mod clock;
 pub mod error;
+mod fleet;
 pub mod http;
 pub mod leader;
 mod memory;

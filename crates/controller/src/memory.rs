@@ -165,7 +165,7 @@ impl Memory {
     }
 }
 
-fn version(canary: &Canary) -> u64 {
+pub(crate) fn version(canary: &Canary) -> u64 {
     let version = canary.metadata.resource_version.as_deref();
     version
         .and_then(|version| version.parse().ok())

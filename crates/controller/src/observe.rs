@@ -3,6 +3,7 @@
 pub(crate) mod configs;
 pub(crate) mod endpoints;
 pub(crate) mod obstacles;
+pub(crate) mod order;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod watches;
@@ -111,6 +112,10 @@ impl Shell {
                 }
             }
         }
+        let Some(peers) = self.peers(key, plan).await else {
+            return Ok(None);
+        };
+        view.observation.peers = peers;
         found.extend(self.other_obstacles(key, plan));
         view.observation.obstacles = found;
         self.note_canary(key, canary, &mut view.observation);

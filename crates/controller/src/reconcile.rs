@@ -104,11 +104,18 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
     let panic = panic.as_deref().map(obstacles::panicked);
     view.observation.obstacles.extend(panic);
     let now = shell.clock.now();
-    let decision = decide(&plan, &status, &view.observation, now);
+    let (decision, woken) = shell.ledger.decide(&key, &canary, now, |turn| {
+        view.observation.turn = turn;
+        decide(&plan, &status, &view.observation, now)
+    });
+    shell.watches.wake(woken);
     shell.ask(&key, &plan, &canary, &decision.questions);
-    shell
+    let done = shell
         .carry_out(&key, &canary, Some((&plan, &view)), decision)
-        .await
+        .await;
+    let newest = shell.memory.newest(&key, watched);
+    shell.watches.wake(shell.ledger.wrote(&key, &newest));
+    done
 }
 
 impl Shell {

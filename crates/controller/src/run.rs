@@ -21,9 +21,11 @@ use tracing::{debug, error, info, warn};
 use crate::canaries::{self, Kept, Watched};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Class;
+use crate::fleet::Ledger;
 use crate::http::{Http, HttpClient};
 use crate::leader::{Candidate, Leadership, Presence, find_flagger};
 use crate::memory::Memory;
+use crate::observe::order::Dependents;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
 use crate::observe::watches::Watches;
@@ -130,6 +132,8 @@ pub async fn run(
     let kept = Kept {
         watches: watches.clone(),
         targets: Targets::default(),
+        dependents: Dependents::default(),
+        ledger: Ledger::new(settings.releases.limits),
         memory: Memory::default(),
         metrics: world.metrics.clone(),
     };
@@ -176,6 +180,8 @@ fn make_shell(
     let Kept {
         watches,
         targets,
+        dependents,
+        ledger,
         memory,
         metrics,
     } = kept;
@@ -196,6 +202,9 @@ fn make_shell(
         watches,
         memory,
         targets,
+        dependents,
+        ledger,
+        canaries: reflected.canaries.clone(),
         templates: reflected.templates.clone(),
         templates_known: Arc::clone(&reflected.templates_known),
         alert_providers: reflected.alert_providers.clone(),

@@ -28,6 +28,7 @@ use kube::api::Api;
 use kube::core::NamespaceResourceScope;
 use secrecy::SecretString;
 use slipway_core::blueprint::CodecSettings;
+use slipway_core::fleet::Limits;
 use slipway_core::plan::{Defaults, Problem};
 
 use crate::leader::Timings;
@@ -168,6 +169,8 @@ pub struct ReleaseSettings {
     pub policy: Policy,
     /// `--concurrency`: how many releases are looked at side by side, at least 1.
     pub concurrency: u16,
+    /// `--max-releases` and `--max-releases-per-namespace`: how many releases may run at once.
+    pub limits: Limits,
 }
 
 /// Whose annotations tune a release.

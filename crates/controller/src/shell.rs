@@ -6,14 +6,16 @@ use std::sync::atomic::AtomicBool;
 use kube::Client;
 use kube::runtime::reflector::Store as Reflected;
 use secrecy::SecretString;
-use slipway_api::{AlertProvider, MetricTemplate};
+use slipway_api::{AlertProvider, Canary, MetricTemplate};
 use slipway_core::blueprint::CodecSettings;
 use slipway_core::plan::Defaults;
 
 use crate::clock::Clock;
+use crate::fleet::Ledger;
 use crate::http::Http;
 use crate::leader::Leadership;
 use crate::memory::Memory;
+use crate::observe::order::Dependents;
 use crate::observe::targets::Targets;
 use crate::observe::watches::Watches;
 use crate::record::alerts::AlertQueue;
@@ -32,6 +34,9 @@ pub(crate) struct Shell {
     pub(crate) watches: Watches,
     pub(crate) memory: Memory,
     pub(crate) targets: Targets,
+    pub(crate) dependents: Dependents,
+    pub(crate) ledger: Ledger,
+    pub(crate) canaries: Reflected<kube::core::DeserializeGuard<Canary>>,
     pub(crate) templates: Reflected<kube::core::DeserializeGuard<MetricTemplate>>,
     pub(crate) templates_known: Arc<AtomicBool>,
     pub(crate) alert_providers: Reflected<kube::core::DeserializeGuard<AlertProvider>>,

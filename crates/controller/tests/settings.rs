@@ -162,6 +162,7 @@ fn without_arguments_the_defaults_are_those_that_are_documented() {
     );
     assert_eq!(settings.releases.annotations, AnnotationScope::All);
     assert_eq!(settings.releases.policy, Policy::Free);
+    assert!(!settings.releases.limits.exist());
     assert_eq!(settings.metrics_server.as_str(), "http://prometheus:9090");
     let leader = settings.leader.unwrap();
     assert_eq!(
@@ -348,6 +349,8 @@ fn our_own_flags_are_read() {
         "--annotations=canary",
         "--policy=strict",
         "--concurrency=8",
+        "--max-releases=10",
+        "--max-releases-per-namespace=2",
         "--log-format=text",
         "-zap-encoding=json",
         "-kubeconfig-qps=0",
@@ -366,6 +369,8 @@ fn our_own_flags_are_read() {
     assert_eq!(settings.releases.annotations, AnnotationScope::Canary);
     assert_eq!(settings.releases.policy, Policy::Strict);
     assert_eq!(settings.releases.concurrency, 8);
+    let limits = settings.releases.limits;
+    assert_eq!((limits.all, limits.in_namespace), (10, 2));
     assert_eq!(settings.log.format, LogFormat::Text);
     assert_eq!(settings.cluster.rate, None);
 }

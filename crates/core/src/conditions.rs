@@ -65,7 +65,7 @@ pub(crate) fn advise(status: &mut CanaryStatus, message: &str, now: DateTime<Utc
 }
 
 /// The types that [`update`] writes.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "Promoted",
     "Ready",
     "Reconciling",
@@ -73,6 +73,7 @@ const OURS: [&str; 8] = [
     "InvalidSpec",
     "ProviderUnavailable",
     "UnsupportedProvider",
+    "DependencyFailed",
     "InternalError",
 ];
 
@@ -82,6 +83,7 @@ fn named(condition: ObstacleCondition) -> Option<&'static str> {
         ObstacleCondition::ProviderUnavailable => Some("ProviderUnavailable"),
         ObstacleCondition::UnsupportedProvider => Some("UnsupportedProvider"),
         ObstacleCondition::Stalled => None,
+        ObstacleCondition::DependencyFailed => Some("DependencyFailed"),
         ObstacleCondition::InternalError => Some("InternalError"),
     }
 }

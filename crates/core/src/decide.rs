@@ -9,6 +9,7 @@ mod finalise;
 mod gate;
 mod hooks;
 mod initialise;
+mod order;
 mod people;
 mod progress;
 mod promote;
@@ -24,6 +25,7 @@ use slipway_api::{CanaryStatus, Phase};
 
 pub use block::refuse;
 use draft::{Case, Draft};
+pub(crate) use order::is_at_newest;
 pub use takeover::is_foreign;
 
 use crate::decision::{Decision, Effect};
@@ -64,6 +66,7 @@ pub fn decide(
 
 fn route(mut draft: Draft<'_>) -> Decision {
     let case = draft.case;
+    draft.leave_queue();
     if case.seen.configs.unknown {
         // Nothing in the world need change for them to be readable again.
         draft.wake_at(case.now + case.plan.interval.min(TimeDelta::minutes(1)));

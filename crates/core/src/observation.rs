@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 
 use crate::action::Action;
 use crate::decision::Question;
+use crate::fleet::Turn;
+use crate::order::Peer;
 use crate::plan::Problem;
 use crate::revision;
 use crate::weight::Routes;
@@ -31,6 +33,10 @@ pub struct Observation {
     pub obstacles: Vec<Obstacle>,
     /// Whether target and primary hold the same revision, compared field by field; asked for on taking over from Flagger only.
     pub same_revision: Option<bool>,
+    /// The releases that this one names to go first, and those that they name: by name, an unknown one absent.
+    pub peers: BTreeMap<String, Peer>,
+    /// Whether it may start now, as far as the limits on releases at once say.
+    pub turn: Turn,
     /// What people want done, as it stands on the Canary.
     pub actions: Vec<Action>,
     /// Whether the Canary is being deleted.
@@ -112,6 +118,8 @@ pub enum ObstacleCondition {
     UnsupportedProvider,
     /// `Stalled` alone: another Canary has the target, a live Flagger works here.
     Stalled,
+    /// `DependencyFailed`: a release that goes first failed.
+    DependencyFailed,
     /// `InternalError`: the last look panicked. It was told when it did.
     InternalError,
 }

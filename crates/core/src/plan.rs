@@ -65,6 +65,8 @@ pub struct Plan {
     pub paused: bool,
     /// The gates that a person opens, in the order of a release.
     pub approve: Vec<Gate>,
+    /// The releases of the same namespace that go first: none starts while one of them does not rest at its newest revision.
+    pub after: Vec<String>,
     /// Give back what the user had when the Canary is deleted.
     pub revert_on_deletion: bool,
     /// The Prometheus of this Canary instead of the controller's.

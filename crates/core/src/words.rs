@@ -7,6 +7,7 @@ use slipway_api::names::annotation;
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 
 use crate::decision::Subject;
+use crate::order::Standing;
 use crate::plan::{Gate, HookKind, MetricCheck, MetricSource, Place, Plan};
 
 /// A normal event.
@@ -424,6 +425,54 @@ pub fn held(plan: &Plan, what: &str) -> Note {
         "Halt {} advancement waiting for {what}",
         canary(plan)
     ))
+}
+
+/// A release goes first, as the status says it.
+pub fn before(name: &str, standing: Option<Standing>) -> String {
+    match standing {
+        None => format!("Canary {name} to exist"),
+        Some(Standing::Failed) => {
+            format!("Canary {name} to be mended, whose last release failed")
+        }
+        Some(Standing::Rests | Standing::Moves) => {
+            format!("Canary {name} to rest at its newest revision")
+        }
+    }
+}
+
+/// More releases want to run than may at once: told when the wait begins.
+pub fn queued(plan: &Plan) -> Note {
+    normal(format!(
+        "New revision detected! {} waits for its turn, enough releases run already",
+        target(plan)
+    ))
+}
+
+/// What stands before the place of a release that waits for its turn.
+const TURN: &str = "its turn: ";
+
+/// The place of a release among those that wait for their turn: exact for the first ten, in tens behind them.
+pub fn turn(place: usize, of: usize) -> String {
+    if place > 10 {
+        let first = (place - 1) / 10 * 10 + 1;
+        return format!("{TURN}{first} to {} of {of}", first + 9);
+    }
+    let ending = match place {
+        1 => "st",
+        2 => "nd",
+        3 => "rd",
+        _ => "th",
+    };
+    format!("{TURN}{place}{ending} of {of}")
+}
+
+/// Whether two such texts tell the same place.
+pub fn is_same_place(one: &str, other: &str) -> bool {
+    let place = |text: &str| {
+        let place = text.strip_prefix(TURN)?;
+        Some(place.split(" of ").next()?.to_owned())
+    };
+    place(one).is_some() && place(one) == place(other)
 }
 
 /// An annotation was changed while the release runs.

@@ -54,6 +54,12 @@ pub struct SlipwayStatus {
     /// The revision at the target that has not been started: a gate, a person, an order or a problem holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pending_revision: Option<String>,
+    /// When a revision was first found pending that has not been started or taken back since: its place among those that wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<DateTime<Utc>>,
+    /// Whether the pending revision waits for nothing but its turn among the releases at once.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub queued: bool,
     /// The gates that a person has opened for the revision that is pending or was released last.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,

@@ -147,6 +147,12 @@ pub(super) struct ReleaseArgs {
     /// How many releases are looked at side by side
     #[arg(long, env = "SLIPWAY_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) concurrency: u16,
+    /// How many releases may run at once; 0 is any number
+    #[arg(long, env = "SLIPWAY_MAX_RELEASES", default_value_t = 0)]
+    pub(super) max_releases: u16,
+    /// How many releases of one namespace may run at once; 0 is any number
+    #[arg(long, env = "SLIPWAY_MAX_RELEASES_PER_NAMESPACE", default_value_t = 0)]
+    pub(super) max_releases_per_namespace: u16,
 }
 
 #[derive(Clone, Debug, clap::Args)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use slipway_core::blueprint::CodecSettings;
+use slipway_core::fleet::Limits;
 use slipway_core::plan::{Defaults, Problem, Provider};
 
 use super::args::{
@@ -154,6 +155,8 @@ fn release_settings(args: ReleaseArgs, findings: &mut Findings) -> ReleaseSettin
         annotations,
         policy,
         concurrency,
+        max_releases,
+        max_releases_per_namespace,
     } = args;
     // Flagger takes an empty name for Istio.
     let provider = non_empty(mesh_provider).unwrap_or_else(|| "istio".to_owned());
@@ -186,6 +189,10 @@ fn release_settings(args: ReleaseArgs, findings: &mut Findings) -> ReleaseSettin
         annotations,
         policy,
         concurrency,
+        limits: Limits {
+            all: usize::from(max_releases),
+            in_namespace: usize::from(max_releases_per_namespace),
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use slipway_api::{CanaryStatus, Phase, SLIPWAY_STATUS_VERSION, Transition};
 
 use super::draft::Draft;
+use super::order;
 use crate::conditions::{self, Hindrance};
 use crate::decision::{Decision, Effect, Wake};
 use crate::observation::{Obstacle, ObstacleCondition};
@@ -14,11 +15,12 @@ use crate::words;
 ///
 /// A mistake of the user's stops the start of a release, never the protection of one that runs.
 pub(super) fn block(draft: &mut Draft<'_>) -> bool {
-    let obstacles = &draft.case.seen.obstacles;
-    let hindrance = hindrance(obstacles);
+    let seen = &draft.case.seen.obstacles;
+    let of_order = order::obstacles(&draft.case);
+    let all: Vec<Obstacle> = seen.iter().cloned().chain(of_order).collect();
+    let hindrance = hindrance(&all);
     draft.show(hindrance);
-    obstacles
-        .iter()
+    seen.iter()
         .any(|obstacle| stops(obstacle.condition, draft.status.phase))
 }
 
@@ -28,8 +30,8 @@ fn stops(condition: ObstacleCondition, phase: Phase) -> bool {
         | ObstacleCondition::UnsupportedProvider
         | ObstacleCondition::ProviderUnavailable => true,
         ObstacleCondition::InvalidSpec => matches!(phase, Phase::Empty | Phase::Initializing),
-        // It is tried again: what panicked may have gone.
-        ObstacleCondition::InternalError => false,
+        // The first holds a start and nothing else; of the second what panicked may have gone.
+        ObstacleCondition::DependencyFailed | ObstacleCondition::InternalError => false,
     }
 }
 

@@ -202,6 +202,23 @@ impl<'a> Draft<'a> {
         self.hindrance = hindrance;
     }
 
+    /// Shows by the conditions what holds a start; it is told with the wait.
+    pub(crate) fn hinder(&mut self, condition: ObstacleCondition, message: String) {
+        self.hindrance = Some(Hindrance { condition, message });
+    }
+
+    /// Whether something stands in the way.
+    pub(crate) fn is_hindered(&self) -> bool {
+        self.hindrance.is_some()
+    }
+
+    /// It waits for its turn only while a decision says so again.
+    pub(crate) fn leave_queue(&mut self) {
+        if let Some(slipway) = &mut self.status.slipway {
+            slipway.queued = false;
+        }
+    }
+
     /// Looks again at that time.
     pub(crate) fn wake_at(&mut self, at: DateTime<Utc>) {
         self.wake = self.wake.or(Wake::At(at));
@@ -218,6 +235,14 @@ impl<'a> Draft<'a> {
                 since: now,
             });
         }
+    }
+
+    /// Says what is awaited by a revision that has not started: the time stands from when it was noticed, whatever held it first.
+    pub(crate) fn wait_pending(&mut self, what: String) {
+        let now = self.case.now;
+        let slipway = self.slipway();
+        let since = slipway.pending_since.unwrap_or(now);
+        slipway.waiting = Some(Waiting { for_: what, since });
     }
 
     /// Nothing is awaited any more.

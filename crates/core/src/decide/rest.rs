@@ -30,6 +30,7 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
     if slipway.pending_revision.is_some() || slipway.wish.is_some() {
         let slipway = draft.slipway();
         (slipway.pending_revision, slipway.wish) = (None, None);
+        slipway.pending_since = None;
     }
     let left = slipway.traffic_left_at.is_some() && slipway.pinned_to != Some(Side::Canary);
     if left && !draft.case.is_alive(Side::Primary) {

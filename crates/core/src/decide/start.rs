@@ -6,9 +6,12 @@ use slipway_api::{Note, Phase, ReleaseStatus, Said, Side};
 use super::draft::Draft;
 use super::gate::{self, Gate as Gates};
 use super::initialise::flagger_hash;
+use super::order::{self, Held};
 use super::people;
 use crate::action::Verb;
 use crate::decision::{Decision, Effect};
+use crate::fleet::Turn;
+use crate::observation::ObstacleCondition;
 use crate::plan::{Gate, HookKind};
 use crate::words;
 
@@ -39,12 +42,13 @@ fn take_back(mut draft: Draft<'_>, revision: String, phase: Phase) -> Decision {
     let slipway = draft.slipway();
     slipway.acted_revision = Some(revision);
     (slipway.pending_revision, slipway.wish) = (None, None);
+    slipway.pending_since = None;
     draft.decide()
 }
 
 /// Starts a release once its gate is open, and nothing is wrong with the spec.
 pub(super) fn gated(mut draft: Draft<'_>, revision: String) -> Decision {
-    if !draft.case.seen.obstacles.is_empty() {
+    if draft.is_hindered() {
         draft.wait_for("the problem in its spec to be mended");
         return draft.decide();
     }
@@ -60,6 +64,12 @@ pub(super) fn gated(mut draft: Draft<'_>, revision: String) -> Decision {
     if !people::has_approved(&draft, Gate::Rollout, &revision) {
         let note = words::approval_awaited(draft.case.plan, Gate::Rollout);
         return hold(draft, revision, words::approval(Gate::Rollout), note);
+    }
+    if let Some(held) = order::held(&draft) {
+        return wait_in_order(draft, revision, held);
+    }
+    if let Turn::Behind { place, of } = draft.case.seen.turn {
+        return queue(draft, revision, place, of);
     }
     let phase = draft.status.phase;
     let round = gate::round(&draft, &revision);
@@ -84,9 +94,55 @@ fn hold(mut draft: Draft<'_>, revision: String, what: String, note: Note) -> Dec
     if draft.status.phase != Phase::Waiting || !is_told {
         draft.tell(note);
     }
-    draft.status.phase = Phase::Waiting;
-    draft.slipway().pending_revision = Some(revision);
+    pend(&mut draft, revision);
     draft.wait_for(what);
+    draft.decide()
+}
+
+/// A revision that has not started, and the time from which it counts as waiting.
+fn pend(draft: &mut Draft<'_>, revision: String) {
+    let now = draft.case.now;
+    draft.status.phase = Phase::Waiting;
+    let slipway = draft.slipway();
+    slipway.pending_revision = Some(revision);
+    slipway.pending_since.get_or_insert(now);
+}
+
+/// Other releases go first.
+fn wait_in_order(mut draft: Draft<'_>, revision: String, held: Held) -> Decision {
+    pend(&mut draft, revision);
+    if let Some(at) = held.until {
+        draft.wake_at(at);
+    }
+    let is_told = draft
+        .waiting()
+        .is_some_and(|waiting| waiting.for_ == held.what);
+    if !is_told && held.until.is_none() {
+        draft.tell(words::held(draft.case.plan, &held.what));
+    }
+    if held.failed {
+        let message = format!("Waiting for {}.", held.what);
+        draft.hinder(ObstacleCondition::DependencyFailed, message);
+    }
+    draft.wait_pending(held.what);
+    draft.decide()
+}
+
+/// Too many releases run at once: its place counts from when its revision was noticed.
+fn queue(mut draft: Draft<'_>, revision: String, place: usize, of: usize) -> Decision {
+    pend(&mut draft, revision);
+    draft.slipway().queued = true;
+    if !draft.case.slipway().queued {
+        draft.tell(words::queued(draft.case.plan));
+    }
+    // A changed place is written down, a changed length alone is not: it would cost a write for each that comes.
+    let what = words::turn(place, of);
+    let is_same = draft
+        .waiting()
+        .is_some_and(|waiting| words::is_same_place(&waiting.for_, &what));
+    if !is_same {
+        draft.wait_pending(what);
+    }
     draft.decide()
 }
 
@@ -151,6 +207,7 @@ fn begin(draft: &mut Draft<'_>, revision: String) {
         .approvals
         .retain(|given| given.said.revision == revision);
     (slipway.pending_revision, slipway.wish) = (None, None);
+    slipway.pending_since = None;
     slipway.release = Some(ReleaseStatus {
         revision,
         started_at: Some(later_than(slipway.release.as_ref(), now)),

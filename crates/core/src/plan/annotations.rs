@@ -63,7 +63,7 @@ pub struct Tuned {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 13] = [
+pub const KEYS: [&str; 14] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -77,6 +77,7 @@ pub const KEYS: [&str; 13] = [
     annotation::PAUSED,
     annotation::SETTLE,
     annotation::APPROVE,
+    annotation::AFTER,
 ];
 
 impl Tuning {
@@ -176,6 +177,14 @@ impl Tuning {
         }
     }
 
+    /// The releases that go first.
+    pub(super) fn after(&self) -> Vec<String> {
+        match self.value(annotation::AFTER) {
+            Some(Value::Names(names)) => names.clone(),
+            _ => Vec::new(),
+        }
+    }
+
     /// Whether the release is paused.
     pub(super) fn paused(&self) -> bool {
         self.value(annotation::PAUSED) == Some(&Value::Switch(true))
@@ -206,6 +215,15 @@ impl Tuning {
     pub(super) fn over(&self, canary: &Canary, problems: &mut Vec<Problem>) -> CanarySpec {
         overlay::over(self, canary, problems)
     }
+}
+
+/// The releases that go before this one, as its annotations and those of its target say it; what is wrong with them is told where it is planned.
+pub fn order_of(
+    canary: &Canary,
+    target: &BTreeMap<String, String>,
+    scope: AnnotationScope,
+) -> Vec<String> {
+    Tuning::read(canary, target, scope, &mut Vec::new()).after()
 }
 
 /// Whether `spec.analysis.stepWeights[1]` is `spec.analysis.stepWeights` or a part of it.

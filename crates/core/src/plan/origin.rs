@@ -200,6 +200,12 @@ impl Lines<'_> {
             gates.join(",")
         };
         self.add("approvals", gates, &[annotation::APPROVE], None);
+        let after = if plan.after.is_empty() {
+            "none".to_owned()
+        } else {
+            plan.after.join(",")
+        };
+        self.add("after", after, &[annotation::AFTER], None);
     }
 
     fn check(&mut self, check: &MetricCheck) {

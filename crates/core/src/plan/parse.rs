@@ -148,6 +148,7 @@ impl Plan {
         plan.settle = tuning.settle().unwrap_or(plan.settle);
         plan.paused = tuning.paused();
         plan.approve = tuning.gates();
+        plan.after = tuning.after();
         plan.tuning = tuning;
         plan
     }
@@ -194,6 +195,7 @@ impl Plan {
             suspend: spec.suspend,
             paused: false,
             approve: Vec::new(),
+            after: Vec::new(),
             revert_on_deletion: spec.revert_on_deletion,
             metrics_server: spec.metrics_server.clone(),
             autoscaler: spec

@@ -13,9 +13,11 @@ use chrono::{DateTime, TimeDelta, Utc};
 use slipway_api::{CanaryStatus, Phase, Side};
 use slipway_core::action::Action;
 use slipway_core::decision::{Outcome, Question, Wake};
+use slipway_core::fleet::Turn;
 use slipway_core::observation::{
     Answer, Answered, Configs, Observation, Obstacle, SideCounts, Verdict, Workload,
 };
+use slipway_core::order::Peer;
 use slipway_core::plan::Plan;
 use slipway_core::weight::Routes;
 
@@ -116,6 +118,10 @@ pub(crate) struct World {
     pub(crate) obstacles: Vec<Obstacle>,
     /// What people did, as it stands on the Canary.
     pub(crate) actions: Vec<Action>,
+    /// How other releases stand.
+    pub(crate) peers: BTreeMap<String, Peer>,
+    /// What the limits on releases at once say.
+    pub(crate) turn: Turn,
     /// Seconds that the pods of a revision take to become ready; 2 where nothing is said.
     pub(crate) startup: BTreeMap<(Side, String), Option<i64>>,
     /// What hooks (by name) and metrics (`metric 0`) say; where nothing is said, all is well.
@@ -164,6 +170,8 @@ impl World {
             restored: false,
             obstacles: Vec::new(),
             actions: Vec::new(),
+            peers: BTreeMap::new(),
+            turn: Turn::Free,
             startup: BTreeMap::new(),
             replies: BTreeMap::new(),
             series: BTreeMap::new(),
@@ -352,6 +360,8 @@ impl World {
             routes: self.routes,
             answers: self.answers.clone(),
             actions: self.actions.clone(),
+            peers: self.peers.clone(),
+            turn: self.turn,
             obstacles: self.obstacles.clone(),
             same_revision: self.same_revision,
             deleting: self.deleting,

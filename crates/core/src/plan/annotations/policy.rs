@@ -52,6 +52,10 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
             let gates: Vec<&str> = than.approve.iter().map(|gate| gate.as_str()).collect();
             (lacks, gates.join(","))
         }
+        annotation::AFTER => {
+            let lacks = than.after.iter().any(|name| !plan.after.contains(name));
+            (lacks, than.after.join(","))
+        }
         _ => (false, String::new()),
     };
     is_weaker.then_some(limit)

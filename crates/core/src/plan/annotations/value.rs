@@ -21,6 +21,8 @@ pub(super) enum Value {
     Switch(bool),
     /// Gates, possibly none.
     Gates(Vec<Gate>),
+    /// Names of Canaries, possibly none.
+    Names(Vec<String>),
 }
 
 /// A gate that a person opens.
@@ -87,6 +89,9 @@ impl Value {
             annotation::APPROVE => gates(text)
                 .map(Self::Gates)
                 .ok_or("must be rollout, promotion, or both with a comma between"),
+            annotation::AFTER => names(text)
+                .map(Self::Names)
+                .ok_or("must be names of Canaries of the same namespace with commas between, such as database,cache"),
             annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
                 switch(text).ok_or("must be true or false")
             }
@@ -141,6 +146,23 @@ fn gates(text: &str) -> Option<Vec<Gate>> {
     gates.sort_unstable();
     gates.dedup();
     Some(gates)
+}
+
+/// Each once, in the order in which they were written.
+fn names(text: &str) -> Option<Vec<String>> {
+    let plain = |letter: char| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-' || letter == '.'
+    };
+    let mut names: Vec<String> = Vec::new();
+    for word in text.split(',').map(str::trim) {
+        if word.is_empty() || !word.chars().all(plain) {
+            return None;
+        }
+        if !names.iter().any(|known| known == word) {
+            names.push(word.to_owned());
+        }
+    }
+    Some(names)
 }
 
 fn switch(text: &str) -> Option<Value> {
