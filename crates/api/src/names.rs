@@ -78,7 +78,8 @@ pub const METRIC_PROVIDERS: [&str; 11] = [
     "splunk",
 ];
 /// The chats that an AlertProvider may name.
-pub const ALERT_PROVIDERS: [&str; 5] = ["slack", "msteams", "discord", "rocket", "gchat"];
+pub const ALERT_PROVIDERS: [&str; 6] =
+    ["slack", "msteams", "discord", "rocket", "gchat", "webhook"];
 
 /// The annotations by which an SRE tunes a release, on the target or on the Canary.
 pub mod annotation {

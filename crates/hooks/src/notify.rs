@@ -25,6 +25,7 @@ mod gchat;
 mod msteams;
 mod rocket;
 mod slack;
+mod webhook;
 
 /// The longest text of an alert, in characters: what the strictest of the chats takes.
 pub const LONGEST_TEXT: usize = 2000;
@@ -178,16 +179,19 @@ pub enum Chat {
     Rocket,
     /// Google Chat.
     GoogleChat,
+    /// No chat: a receiver of plain JSON.
+    Webhook,
 }
 
 impl Chat {
     /// Every one.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Slack,
         Self::MsTeams,
         Self::Discord,
         Self::Rocket,
         Self::GoogleChat,
+        Self::Webhook,
     ];
 
     /// Its name in `spec.type`.
@@ -198,6 +202,7 @@ impl Chat {
             Self::Discord => "discord",
             Self::Rocket => "rocket",
             Self::GoogleChat => "gchat",
+            Self::Webhook => "webhook",
         }
     }
 
@@ -223,6 +228,7 @@ impl Chat {
             Self::Discord => &discord::Discord,
             Self::Rocket => &rocket::Rocket,
             Self::GoogleChat => &gchat::GoogleChat,
+            Self::Webhook => &webhook::Webhook,
         }
     }
 }
@@ -234,7 +240,7 @@ pub struct Destination {
     pub chat: Chat,
     /// The URL. For most chats whoever knows it may post, so it is a secret.
     pub address: SecretString,
-    /// The token of Slack's API.
+    /// The token of Slack's API, or of a webhook.
     pub token: Option<SecretString>,
     /// The channel (slack, discord, rocket).
     pub channel: String,

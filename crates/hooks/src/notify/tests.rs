@@ -113,7 +113,7 @@ fn every_type_of_the_schema_is_a_chat_and_no_other() {
         .to_string();
     assert_eq!(
         text,
-        "spec.type is \"Slack\", must be one of slack, msteams, discord, rocket, gchat"
+        "spec.type is \"Slack\", must be one of slack, msteams, discord, rocket, gchat, webhook"
     );
 }
 
@@ -155,7 +155,7 @@ fn a_destination_without_a_usable_address_is_an_error_that_does_not_show_it() {
 }
 
 #[test]
-fn only_slack_sends_a_token_and_no_debug_shows_it() {
+fn only_slack_and_webhooks_send_a_token_and_no_debug_shows_it() {
     for chat in Chat::ALL {
         let to = Destination {
             token: Some(SecretString::from("t0ken")),
@@ -164,7 +164,7 @@ fn only_slack_sends_a_token_and_no_debug_shows_it() {
         let request = sent(&alert(), &to);
         assert_eq!(
             request.headers().contains_key("authorization"),
-            chat == Chat::Slack,
+            matches!(chat, Chat::Slack | Chat::Webhook),
             "{chat:?}"
         );
         assert!(!format!("{request:?} {to:?}").contains("t0ken"));
