@@ -309,6 +309,27 @@ def canary_deleted(case: Case) -> None:
     case.expect(not left, f"the route is still there: {json.dumps(left)[:400]}")
 
 
+@story(core=("kubernetes",))
+def opted_in(case: Case) -> None:
+    """A Deployment that only carries an annotation gets a Canary; when it goes, the Canary goes and the Deployment serves again."""
+    ask = {"metadata": {"annotations": {"slipway.dev/release": "blue-green"}}}
+    merge = "application/merge-patch+json"
+    kube = case.world.kube
+    case.deploy()
+    case.world.apply(objects.service(case.ns))
+    kube.patch("apps/v1", "Deployment", case.ns, APP, ask, content_type=merge)
+    case.is_initialised()
+    case.serve()
+    ask["metadata"]["annotations"]["slipway.dev/release"] = None
+    kube.patch("apps/v1", "Deployment", case.ns, APP, ask, content_type=merge)
+    gone = case.world.watch.until("Canary", case.ns, APP, lambda obj: not obj, 60)
+    case.expect(gone, f"the Canary is still there after 60 s: {json.dumps(case.status())[:800]}")
+    time.sleep(3)
+    case.clients["users"].stop()
+    case.expect_no_failed_request()
+    case.expect_at_the_end("v1")
+
+
 @story(backends=("kubernetes", "istio"))
 def own_objects_given_back(case: Case) -> None:
     """A Service and a route that the user had before are used for the release, and are as they were once the Canary is deleted."""

@@ -228,6 +228,9 @@ impl Keeper {
                 }
                 // Who began to lead while the list came has looked at none of them.
                 self.kept.watches.wake(named.into_iter().collect());
+                if let Some(opt_ins) = &self.kept.watches.opt_ins {
+                    opt_ins.canaries_listed();
+                }
                 self.listed.ready();
             }
         }
@@ -239,6 +242,9 @@ impl Keeper {
         let mut woken = self.kept.dependents.of(&key);
         if let Ok(canary) = &canary.0 {
             woken.extend(self.kept.targets.note(canary));
+            if let Some(opt_ins) = &self.kept.watches.opt_ins {
+                opt_ins.see_canary(canary);
+            }
             let newest = self.kept.memory.newest(&key, canary);
             woken.extend(self.kept.ledger.note(&key, &newest));
         }
@@ -257,6 +263,9 @@ impl Keeper {
         woken.extend(self.kept.dependents.of(key));
         self.kept.dependents.note(key, BTreeSet::new());
         woken.extend(self.kept.ledger.forget(key));
+        if let Some(opt_ins) = &self.kept.watches.opt_ins {
+            opt_ins.forget_canary(key);
+        }
         self.kept.memory.forget(key);
         self.kept.watches.forget(key);
         self.kept.watches.wake(woken);

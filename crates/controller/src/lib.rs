@@ -20,6 +20,7 @@ pub mod leader;
 mod memory;
 mod merge;
 mod observe;
+mod opt_in;
 mod reconcile;
 pub mod record;
 pub mod run;

@@ -11,6 +11,7 @@ use kube::runtime::controller::{Action, Config};
 use kube::runtime::reflector::{ObjectRef, Store as Reflected};
 use slipway_api::Canary;
 use slipway_core::blueprint::CodecSettings;
+use slipway_core::object::Key;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
@@ -29,12 +30,13 @@ use crate::observe::order::Dependents;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
 use crate::observe::watches::Watches;
+use crate::opt_in::{self, OptIns};
 use crate::reconcile::{Failure, back_off, name, reconcile};
 use crate::record::alerts::AlertQueue;
 use crate::record::events::{COMPONENT, EventWriter};
 use crate::record::metrics::Metrics;
 use crate::server::{Readiness, ServerError, Shown, bind, serve};
-use crate::settings::{ClientError, Clients, Namespaces, Settings, clients};
+use crate::settings::{AnnotationScope, ClientError, Clients, Namespaces, Settings, clients};
 use crate::shell::Shell;
 
 /// Why the controller does not run.
@@ -105,6 +107,9 @@ pub async fn run(
     let _ends_with_us = life.clone().drop_guard();
     let (leadership, identity, candidate) = stand(&settings, &world, &end);
     let (wake, mut wakes) = mpsc::unbounded_channel();
+    let (opt_ins, mut opted_in) = OptIns::new();
+    // What stands on a workload is heeded only where all annotations are.
+    let opt_ins = Some(opt_ins).filter(|_| settings.releases.annotations == AnnotationScope::All);
     let (alerts, alert_task) = AlertQueue::start(
         Arc::clone(&world.http),
         Arc::clone(&world.clock),
@@ -128,7 +133,8 @@ pub async fn run(
         &namespaces,
         wake,
         life.clone(),
-    );
+    )
+    .telling(opt_ins);
     let kept = Kept {
         watches: watches.clone(),
         targets: Targets::default(),
@@ -154,6 +160,7 @@ pub async fn run(
         &shell,
         &reflected.canaries,
         &mut wakes,
+        &mut opted_in,
         leadership,
         &shutdown,
     )
@@ -348,6 +355,7 @@ async fn lead(
     shell: &Arc<Shell>,
     canaries: &Reflected<DeserializeGuard<Canary>>,
     wakes: &mut mpsc::UnboundedReceiver<CanaryKey>,
+    opted_in: &mut mpsc::UnboundedReceiver<Key>,
     mut leadership: Leadership,
     shutdown: &CancellationToken,
 ) {
@@ -358,15 +366,18 @@ async fn lead(
             () = drain(wakes) => {}
         }
         shell.metrics.leading(true);
-        work(
+        let releases = work(
             settings,
             shell,
             canaries,
             wakes,
             leadership.clone(),
             shutdown,
-        )
-        .await;
+        );
+        tokio::select! {
+            () = releases => {}
+            () = Box::pin(opt_in::work(shell, opted_in)) => {}
+        }
         shell.metrics.leading(false);
         info!("leads no longer");
     }

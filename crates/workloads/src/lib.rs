@@ -19,6 +19,7 @@ pub mod adopt;
 pub mod configs;
 mod json;
 mod metadata;
+pub mod opt_in;
 pub mod record;
 mod scaler;
 mod services;

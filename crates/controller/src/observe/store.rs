@@ -110,6 +110,20 @@ impl Store {
             .unwrap_or(Sync::Coming)
     }
 
+    /// Whether the objects of this kind in that namespace are known, or cannot be had.
+    pub(crate) fn is_known(&self, kind: Kind, namespace: &str) -> bool {
+        let scoped = self.sync.get(&(kind, Some(namespace.to_owned())));
+        let state = scoped.or_else(|| self.sync.get(&(kind, None)));
+        state.is_some_and(|state| *state != Sync::Coming)
+    }
+
+    /// The objects of a kind and namespace; every object is looked at for it.
+    pub(crate) fn all(&self, kind: Kind, namespace: &str) -> Vec<Stored> {
+        let named = |key: &Key| key.kind() == kind && key.namespace == namespace;
+        let found = self.objects.iter().filter(|(key, _)| named(key));
+        found.map(|(_, stored)| stored.clone()).collect()
+    }
+
     /// Whether a watch of this kind and scope was begun.
     pub(crate) fn begin(&mut self, kind: Kind, scope: Option<&str>) -> bool {
         let key = (kind, scope.map(str::to_owned));

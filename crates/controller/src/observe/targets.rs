@@ -71,6 +71,14 @@ impl Targets {
         (oldest != canary).then(|| oldest.clone())
     }
 
+    /// Every Canary with that target, the oldest first.
+    pub(crate) fn claimants(&self, namespace: &str, kind: &str, name: &str) -> Vec<CanaryKey> {
+        let target = (namespace.to_owned(), kind.to_owned(), name.to_owned());
+        let index = lock(&self.0);
+        let claims = index.claims.get(&target).into_iter().flatten();
+        claims.map(|(_, canary)| canary.clone()).collect()
+    }
+
     /// Every Canary that is known.
     pub(crate) fn all(&self) -> Vec<CanaryKey> {
         lock(&self.0).by_canary.keys().cloned().collect()

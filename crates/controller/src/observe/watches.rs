@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use super::configs::ConfigVersions;
 use super::endpoints::{self, Endpoints};
 use super::store::{CanaryKey, Store, Sync};
+use crate::opt_in::OptIns;
 
 /// The kind of EndpointSlices, which are counted and not kept.
 pub(crate) const ENDPOINT_SLICE: Kind = Kind {
@@ -41,6 +42,8 @@ pub(crate) struct Watches {
     pub(crate) endpoints: Arc<Mutex<Endpoints>>,
     pub(crate) configs: Arc<Mutex<ConfigVersions>>,
     wakes: mpsc::UnboundedSender<CanaryKey>,
+    /// Who asks for a Canary by annotations; `None`: nobody is heeded.
+    pub(crate) opt_ins: Option<OptIns>,
 }
 
 /// A lock whose holder panicked is taken all the same: what it guards is replaced line by line, never left half-way.
@@ -82,17 +85,28 @@ impl Watches {
             endpoints: Arc::default(),
             configs: Arc::default(),
             wakes,
+            opt_ins: None,
         }
+    }
+
+    /// Tells these as well of what is seen.
+    pub(crate) fn telling(self, opt_ins: Option<OptIns>) -> Self {
+        Self { opt_ins, ..self }
     }
 
     /// Makes sure that a kind is watched, and says whether its objects in that namespace are known.
     pub(crate) fn ensure(&self, kind: Kind, namespace: &str, canary: &CanaryKey) -> Sync {
+        self.watch(kind);
+        lock(&self.store).sync_of(kind, namespace, canary)
+    }
+
+    /// Makes sure that a kind is watched.
+    pub(crate) fn watch(&self, kind: Kind) {
         for scope in self.scopes.iter() {
             if lock(&self.store).begin(kind, scope.as_deref()) {
                 self.begin(kind, scope.clone());
             }
         }
-        lock(&self.store).sync_of(kind, namespace, canary)
     }
 
     fn begin(&self, kind: Kind, scope: Option<String>) {
@@ -177,14 +191,43 @@ impl Watches {
                 Vec::new()
             }
             Event::InitApply(object) | Event::Apply(object) => match named(kind, object) {
-                Some((key, value)) => store.put(key, value),
+                Some((key, value)) => {
+                    let told = self.see_opt_in(&key, Some(&value));
+                    let woken = store.put(key, value);
+                    drop(store);
+                    self.tell_opt_ins(told);
+                    woken
+                }
                 None => Vec::new(),
             },
             Event::Delete(object) => match named(kind, object) {
-                Some((key, value)) => store.remove(&key, super::store::version_of(&value)),
+                Some((key, value)) => {
+                    let woken = store.remove(&key, super::store::version_of(&value));
+                    drop(store);
+                    self.tell_opt_ins(self.see_opt_in(&key, None));
+                    woken
+                }
                 None => Vec::new(),
             },
-            Event::InitDone => store.list_ends(kind, scope),
+            Event::InitDone => {
+                let woken = store.list_ends(kind, scope);
+                drop(store);
+                if let Some(opt_ins) = &self.opt_ins {
+                    opt_ins.listed(kind);
+                }
+                woken
+            }
+        }
+    }
+
+    fn see_opt_in(&self, key: &Key, object: Option<&Value>) -> Vec<Key> {
+        let opt_ins = self.opt_ins.as_ref();
+        opt_ins.map_or_else(Vec::new, |opt_ins| opt_ins.see(key, object))
+    }
+
+    fn tell_opt_ins(&self, told: Vec<Key>) {
+        if let Some(opt_ins) = &self.opt_ins {
+            opt_ins.wake(told);
         }
     }
 
@@ -239,7 +282,11 @@ impl Watches {
             return Vec::new();
         };
         warn!(kind = kind.kind, scope = scope.unwrap_or("all namespaces"), %why, "kind cannot be watched");
-        lock(&self.store).unavailable(kind, scope, why)
+        let woken = lock(&self.store).unavailable(kind, scope, why);
+        if let Some(opt_ins) = &self.opt_ins {
+            opt_ins.listed(kind);
+        }
+        woken
     }
 
     /// Runs something as long as the controller lives.
@@ -268,6 +315,12 @@ impl Watches {
     /// The object as it is known now.
     pub(crate) fn peek(&self, key: &Key) -> Option<super::store::Stored> {
         lock(&self.store).peek(key)
+    }
+
+    /// The objects of a kind and namespace as they are known now.
+    pub(crate) fn all(&self, kind: Kind, namespace: &str) -> Vec<Value> {
+        let found = lock(&self.store).all(kind, namespace);
+        found.iter().map(super::store::Stored::value).collect()
     }
 
     /// Keeps the answer of a write of ours.

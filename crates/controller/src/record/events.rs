@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use kube::api::{Api, ObjectMeta, PostParams};
 use sha2::{Digest, Sha256};
 use slipway_api::{Note, NoteType, names, time};
+use slipway_core::object::Kind;
 use slipway_core::plan::CanaryId;
 
 use crate::clock::Clock;
@@ -82,7 +83,31 @@ impl EventWriter {
         place: Place,
         note: &Note,
     ) -> Result<bool, ApiError> {
-        let event = self.event(canary, place, note);
+        self.create(canary, self.event(canary, place, note)).await
+    }
+
+    /// Writes one warning about a workload; whether it is new. The same text is the same event.
+    ///
+    /// # Errors
+    /// As [`EventWriter::write`].
+    pub async fn warn_of(
+        &self,
+        kind: Kind,
+        workload: &CanaryId,
+        text: &str,
+    ) -> Result<bool, ApiError> {
+        let note = slipway_core::words::warning(text);
+        let place = Place {
+            transition: 0,
+            index: 0,
+        };
+        let mut event = self.event(workload, place, &note);
+        event.involved_object.api_version = Some(kind.api_version.to_owned());
+        event.involved_object.kind = Some(kind.kind.to_owned());
+        self.create(workload, event).await
+    }
+
+    async fn create(&self, canary: &CanaryId, event: Event) -> Result<bool, ApiError> {
         let events: Api<Event> = Api::namespaced(self.client.clone(), &canary.namespace);
         let post = PostParams {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
@@ -99,7 +124,8 @@ impl EventWriter {
             }
             Err(error) => {
                 self.metrics.event(Delivery::Failed);
-                let object = format!("Event of Canary {}/{}", canary.namespace, canary.name);
+                let kind = event.involved_object.kind.unwrap_or_default();
+                let object = format!("Event of {kind} {}/{}", canary.namespace, canary.name);
                 Err(ApiError::new("create", object, error))
             }
         }

@@ -80,6 +80,16 @@ pub const KEYS: [&str; 14] = [
     annotation::AFTER,
 ];
 
+/// The keys by which a workload without a Canary gets one.
+const OPT_IN: [&str; 3] = [annotation::RELEASE, annotation::PORT, annotation::MATCH];
+
+/// Whether a Canary was made for its target: it is owned by it.
+fn is_made(canary: &Canary) -> bool {
+    let target = &canary.spec.target_ref;
+    let mut owners = canary.metadata.owner_references.iter().flatten();
+    owners.any(|owner| owner.kind == target.kind && owner.name == target.name)
+}
+
 impl Tuning {
     /// The annotations of a Canary and of its target.
     pub(super) fn read(
@@ -121,13 +131,16 @@ impl Tuning {
         let all = of_canary
             .map(|pair| (Place::Canary, pair))
             .chain(target.iter().map(|pair| (Place::Target, pair)));
-        let odd = all.filter(|(_, (key, _))| {
-            key.starts_with(annotation::PREFIX)
-                && !key.starts_with(action::PREFIX)
-                && !KEYS.contains(&key.as_str())
+        let is_made = is_made(canary);
+        let odd = all.filter(|(place, (key, _))| {
+            let made_it = is_made && *place == Place::Target && OPT_IN.contains(&key.as_str());
+            let is_heeded = made_it || KEYS.contains(&key.as_str());
+            key.starts_with(annotation::PREFIX) && !key.starts_with(action::PREFIX) && !is_heeded
         });
         odd.map(|(place, (key, text))| {
-            let allowed = if annotation::ALL.contains(&key.as_str()) {
+            let allowed = if OPT_IN.contains(&key.as_str()) {
+                "is heeded only on a workload that nobody wrote a Canary for"
+            } else if annotation::ALL.contains(&key.as_str()) {
                 "is not heeded by this version"
             } else {
                 "is not known: is it misspelt?"

@@ -9,3 +9,4 @@
 mod given;
 mod golden;
 mod laws;
+mod opt_in;
