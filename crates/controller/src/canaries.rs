@@ -32,6 +32,8 @@ pub(crate) struct Watched {
     /// Whether the templates have been listed, or cannot be: until then none is missing.
     pub(crate) templates_known: Arc<AtomicBool>,
     pub(crate) alert_providers: Reflected<DeserializeGuard<AlertProvider>>,
+    /// The same of the alert providers.
+    pub(crate) alert_providers_known: Arc<AtomicBool>,
 }
 
 /// What is kept of Canaries as they come and go.
@@ -65,12 +67,13 @@ pub(crate) fn watch(
         writer,
     ));
     let (templates, templates_known) = reflect(client, namespaces, kept);
-    let (alert_providers, _) = reflect(client, namespaces, kept);
+    let (alert_providers, alert_providers_known) = reflect(client, namespaces, kept);
     Watched {
         canaries,
         templates,
         templates_known,
         alert_providers,
+        alert_providers_known,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the world looks like now, from what the watches have seen: no request at rest.
 
+pub(crate) mod alerts;
 pub(crate) mod configs;
 pub(crate) mod endpoints;
 pub(crate) mod obstacles;
@@ -117,6 +118,7 @@ impl Shell {
         };
         view.observation.peers = peers;
         found.extend(self.other_obstacles(key, plan));
+        view.observation.warnings = self.alert_warnings(key, plan);
         view.observation.obstacles = found;
         self.note_canary(key, canary, &mut view.observation);
         Ok(Some(view))

@@ -215,6 +215,7 @@ fn make_shell(
         templates: reflected.templates.clone(),
         templates_known: Arc::clone(&reflected.templates_known),
         alert_providers: reflected.alert_providers.clone(),
+        alert_providers_known: Arc::clone(&reflected.alert_providers_known),
         alerts,
         metrics,
         leadership,

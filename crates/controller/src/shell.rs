@@ -40,6 +40,7 @@ pub(crate) struct Shell {
     pub(crate) templates: Reflected<kube::core::DeserializeGuard<MetricTemplate>>,
     pub(crate) templates_known: Arc<AtomicBool>,
     pub(crate) alert_providers: Reflected<kube::core::DeserializeGuard<AlertProvider>>,
+    pub(crate) alert_providers_known: Arc<AtomicBool>,
     pub(crate) events: EventWriter,
     pub(crate) alerts: AlertQueue,
     pub(crate) metrics: Metrics,

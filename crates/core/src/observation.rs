@@ -33,6 +33,8 @@ pub struct Observation {
     pub obstacles: Vec<Obstacle>,
     /// Whether target and primary hold the same revision, compared field by field; asked for on taking over from Flagger only.
     pub same_revision: Option<bool>,
+    /// What around the spec works but was probably meant otherwise: nobody who can be alerted.
+    pub warnings: Vec<Problem>,
     /// The releases that this one names to go first, and those that they name: by name, an unknown one absent.
     pub peers: BTreeMap<String, Peer>,
     /// Whether it may start now, as far as the limits on releases at once say.

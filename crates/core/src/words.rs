@@ -419,11 +419,24 @@ pub fn paused_by_annotation(plan: &Plan) -> String {
     format!("annotation {} of {on} to be false", annotation::PAUSED)
 }
 
-/// The release is held at its step: told once, when the wait begins.
+/// A person has to do something before the release goes on: told once, when the wait begins.
 pub fn held(plan: &Plan, what: &str) -> Note {
-    warning(format!(
+    let note = warning(format!(
         "Halt {} advancement waiting for {what}",
         canary(plan)
+    ));
+    alerting(
+        note,
+        AlertLevel::Warn,
+        format!("Canary is waiting for {what}."),
+    )
+}
+
+/// Other releases go first: told once, when the wait begins.
+pub fn in_order(plan: &Plan, what: &str) -> Note {
+    normal(format!(
+        "New revision detected! {} waits for {what}",
+        target(plan)
     ))
 }
 

@@ -610,10 +610,15 @@ async fn fc_038_the_objects_of_a_canary_may_come_in_any_order() {
         deployment("app:v1", 1),
         with(json!({
             "autoscalerRef": {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": "app"},
-            "analysis": {"metrics": [
-                {"name": "latency", "templateRef": {"name": "latency"}, "thresholdRange": {"max": 500}},
-            ]},
+            "analysis": {
+                "metrics": [{"name": "latency", "templateRef": {"name": "latency"}, "thresholdRange": {"max": 500}}],
+                "alerts": [{"name": "on-call", "providerRef": {"name": "on-call"}}],
+            },
         })),
+        json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "AlertProvider", "metadata": {"name": "on-call", "namespace": NAMESPACE},
+            "spec": {"type": "webhook", "secretRef": {"name": "token"}},
+        }),
         autoscaler(),
         template("up", json!({"secretRef": {"name": "token"}})),
         secret("token"),
@@ -632,6 +637,7 @@ async fn fc_038_the_objects_of_a_canary_may_come_in_any_order() {
             stage.status()
         );
         assert_eq!(shown(&stage, "app", "Stalled"), None, "{order:?}");
+        assert_eq!(shown(&stage, "app", "SpecNotHeeded"), None, "{order:?}");
     }
 }
 

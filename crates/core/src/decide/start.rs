@@ -118,7 +118,11 @@ fn wait_in_order(mut draft: Draft<'_>, revision: String, held: Held) -> Decision
         .waiting()
         .is_some_and(|waiting| waiting.for_ == held.what);
     if !is_told && held.until.is_none() {
-        draft.tell(words::held(draft.case.plan, &held.what));
+        draft.tell(if held.failed {
+            words::held(draft.case.plan, &held.what)
+        } else {
+            words::in_order(draft.case.plan, &held.what)
+        });
     }
     if held.failed {
         let message = format!("Waiting for {}.", held.what);

@@ -362,6 +362,7 @@ impl World {
             actions: self.actions.clone(),
             peers: self.peers.clone(),
             turn: self.turn,
+            warnings: Vec::new(),
             obstacles: self.obstacles.clone(),
             same_revision: self.same_revision,
             deleting: self.deleting,
