@@ -24,7 +24,7 @@ const VERSIONS: [(&str, &str); 4] = [
     ("AlertProvider", "v1beta1"),
 ];
 
-/// Every field of Flagger's Canary, as its dossier lists them; what only travels on stands without its inside.
+/// Every field of Flagger's Canary, as its dossier lists them, and the two of ours in the status; what only travels on stands without its inside.
 const FIELDS: &str = "
     spec.provider:string spec.metricsServer:string
     spec.targetRef.apiVersion:string spec.targetRef.kind:string spec.targetRef.name:string
@@ -64,7 +64,7 @@ const FIELDS: &str = "
     status.trackedConfigs:object status.lastAppliedSpec:string status.lastPromotedSpec:string
     status.lastTransitionTime:string status.conditions[].type:string status.conditions[].status:string
     status.conditions[].lastUpdateTime:string status.conditions[].lastTransitionTime:string status.conditions[].reason:string
-    status.conditions[].message:string status.slipway:object
+    status.conditions[].message:string status.slipway:object status.observedGeneration:number
 ";
 
 /// `path:type` of every field, with both names of the analysis.

@@ -413,6 +413,7 @@ impl Shell {
         observation.answers = self.memory.answers(key);
         let annotations = canary.metadata.annotations.as_ref();
         observation.actions = annotations.map(Action::read).unwrap_or_default();
+        observation.generation = canary.metadata.generation;
         observation.deleting = canary.metadata.deletion_timestamp.is_some();
         let finalizers = canary.metadata.finalizers.as_deref().unwrap_or_default();
         observation.has_finalizer = finalizers

@@ -91,7 +91,12 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
         }
         Err(problems) => {
             let kind = canary.spec.target_ref.kind.as_str();
-            let decision = refuse(kind, &status, &problems, shell.clock.now());
+            let decision = refuse(
+                kind,
+                (&status, canary.metadata.generation),
+                &problems,
+                shell.clock.now(),
+            );
             return shell.carry_out(&key, &canary, None, decision).await;
         }
     };

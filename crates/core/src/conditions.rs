@@ -148,7 +148,11 @@ fn kstatus(status: &CanaryStatus, hindrance: Option<&Hindrance>) -> Vec<CanaryCo
             let why = slipway
                 .reason
                 .unwrap_or_else(|| "The last release failed.".to_owned());
-            vec![condition("Ready", ConditionStatus::False, reason, &why)]
+            // Nothing goes on by itself: tools that wait may stop.
+            vec![
+                condition("Ready", ConditionStatus::False, reason, &why),
+                condition("Stalled", ConditionStatus::True, reason, &why),
+            ]
         }
         Phase::Empty
         | Phase::Initializing

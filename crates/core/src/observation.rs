@@ -41,6 +41,8 @@ pub struct Observation {
     pub turn: Turn,
     /// What people want done, as it stands on the Canary.
     pub actions: Vec<Action>,
+    /// The generation of the Canary.
+    pub generation: Option<i64>,
     /// Whether the Canary is being deleted.
     pub deleting: bool,
     /// Whether our finalizer stands on the Canary.

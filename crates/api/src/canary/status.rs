@@ -13,7 +13,7 @@ use crate::{go, opaque, time};
 
 /// Where a release stands.
 ///
-/// Everything but `slipway` is Flagger's, in Flagger's form, so that either controller can go on where the other stopped.
+/// Everything but `slipway` and `observedGeneration` is Flagger's, in Flagger's form, so that either controller can go on where the other stopped.
 ///
 /// **Source:** Flagger `CanaryStatus`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -67,6 +67,11 @@ pub struct CanaryStatus {
     #[schemars(schema_with = "opaque::date_time")]
     pub last_transition_time: Option<DateTime<Utc>>,
 
+    /// The generation of the Canary that this status tells of: until it is the newest, tools take nothing here for an answer. 0 was never written.
+    #[serde(deserialize_with = "go::whole", skip_serializing_if = "is_zero")]
+    #[schemars(schema_with = "opaque::number")]
+    pub observed_generation: i64,
+
     /// What people and tools wait on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<CanaryCondition>,
@@ -75,6 +80,14 @@ pub struct CanaryStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "opaque::slipway_status")]
     pub slipway: Option<SlipwayStatus>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the signature is serde's"
+)]
+fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// One condition.

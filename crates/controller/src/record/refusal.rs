@@ -69,7 +69,9 @@ impl Shell {
             field_manager: Some(names::FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        let patch = Patch::Merge(json!({"status": {"conditions": conditions}}));
+        let patch = Patch::Merge(
+            json!({"status": {"conditions": conditions, "observedGeneration": metadata.generation}}),
+        );
         let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(
             self.client.clone(),
             &key.namespace,

@@ -47,10 +47,10 @@ fn hindrance(obstacles: &[Obstacle]) -> Option<Hindrance> {
     })
 }
 
-/// The decision for a Canary that cannot be planned and has no good plan from before: say what is wrong, and leave everything as it is.
+/// The decision for a Canary of that status and generation that cannot be planned and has no good plan from before: say what is wrong, and leave everything as it is.
 pub fn refuse(
     target_kind: &str,
-    status: &CanaryStatus,
+    (status, generation): (&CanaryStatus, Option<i64>),
     problems: &[Problem],
     now: DateTime<Utc>,
 ) -> Decision {
@@ -94,6 +94,9 @@ pub fn refuse(
     conditions::update(&mut next, target_kind, hindrance.as_ref(), now);
     if next != *status {
         next.last_transition_time = Some(now);
+    }
+    next.observed_generation = generation.unwrap_or(next.observed_generation);
+    if next != *status {
         effects.insert(0, Effect::Record);
     }
     Decision {

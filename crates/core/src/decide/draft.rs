@@ -400,10 +400,13 @@ impl<'a> Draft<'a> {
             self.hindrance.as_ref(),
             self.case.now,
         );
-        let changed = self.status != *self.stored;
-        if changed {
+        if self.status != *self.stored {
             self.status.last_transition_time = Some(self.case.now);
         }
+        // Alone it is no transition: where it is not kept, writing it again changes nothing.
+        let generation = self.case.seen.generation;
+        self.status.observed_generation = generation.unwrap_or(self.status.observed_generation);
+        let changed = self.status != *self.stored;
         let mut effects = self.before;
         if changed {
             effects.push(Effect::Record);

@@ -363,6 +363,7 @@ impl World {
             peers: self.peers.clone(),
             turn: self.turn,
             warnings: Vec::new(),
+            generation: None,
             obstacles: self.obstacles.clone(),
             same_revision: self.same_revision,
             deleting: self.deleting,
