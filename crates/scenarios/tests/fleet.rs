@@ -187,6 +187,65 @@ async fn a_cycle_and_an_unknown_name_are_refused_by_name_until_they_are_mended()
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_crash_after_any_write_of_an_ordered_pair_changes_neither_order_nor_end() {
+    for write in (1..=31).step_by(3) {
+        let mut stage = ordered(&["app", "database"]).await;
+        let faults = stage.world.faults("slipway");
+        let before = faults.writes();
+        faults.at_write(before + write, slipway_sim::Fault::CrashAfter);
+        set_image(&stage, "app", "app:v2");
+        set_image(&stage, "database", "app:v2");
+        let (mut crashed, mut both) = (false, false);
+        let end = stage.world.now() + chrono::TimeDelta::hours(1);
+        while status(&stage, "app").phase != Phase::Succeeded && stage.world.now() < end {
+            let rests = status(&stage, "database").phase == Phase::Succeeded;
+            both |= !rests && status(&stage, "app").phase == Phase::Progressing;
+            tokio::select! {
+                () = faults.crashed(), if !crashed => {
+                    crashed = true;
+                    stage.kill();
+                    stage.start();
+                }
+                () = pass(Duration::from_millis(500)) => {}
+            }
+        }
+        assert_eq!(
+            status(&stage, "app").phase,
+            Phase::Succeeded,
+            "write {write}"
+        );
+        assert!(
+            crashed && !both,
+            "write {write}: crashed {crashed}, together {both}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_tells_of_the_newest_spec_that_was_looked_at() {
+    let stage = ordered(&["app", "database"]).await;
+    let told = |stage: &Stage| {
+        let canary = stage.world.get("Canary", NAMESPACE, "app").unwrap();
+        let generation = canary["metadata"]["generation"].as_i64().unwrap();
+        (
+            generation,
+            canary["status"]["observedGeneration"].as_i64().unwrap(),
+        )
+    };
+    for threshold in [3, 4] {
+        let patch = json!({"spec": {"analysis": {"threshold": threshold}}});
+        stage
+            .world
+            .patch("Canary", NAMESPACE, "app", &patch)
+            .unwrap();
+        let (generation, observed) = told(&stage);
+        assert_eq!(generation, observed + 1, "nobody has looked at it yet");
+        pass(Duration::from_secs(1)).await;
+        assert_eq!(told(&stage), (generation, generation));
+    }
+}
+
 /// How many run, by namespace.
 fn running(stage: &Stage, namespaces: &[&str]) -> BTreeMap<String, usize> {
     let runs = |phase: Phase| {
@@ -285,6 +344,15 @@ async fn fc_082_restarts_neither_exceed_the_limit_nor_lose_anybody() {
     let (mut stage, all) = on_one_config(&flags, 6).await;
     let (most, _) = change_all(&mut stage, &all, Some(150)).await;
     assert_eq!(most, 2);
+}
+
+/// The whole of FC-082; it takes a while.
+#[tokio::test(start_paused = true)]
+#[ignore = "five hundred releases take minutes"]
+async fn fc_082_five_hundred_releases_of_one_config_ten_at_once() {
+    let (mut stage, all) = on_one_config(&["--max-releases=10"], 500).await;
+    let (most, _) = change_all(&mut stage, &all, None).await;
+    assert_eq!(most, 10);
 }
 
 #[tokio::test(start_paused = true)]
