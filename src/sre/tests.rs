@@ -174,6 +174,33 @@ async fn explain_tells_each_value_and_where_it_came_from() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn explain_status_and_why_tell_for_whom_a_release_waits() {
+    let stage = initialised().await;
+    let mut first = canary("istio", &json!({"stepWeight": 20, "maxWeight": 60}));
+    first["metadata"]["name"] = json!("database");
+    first["spec"]["targetRef"]["name"] = json!("database");
+    stage.apply(&[first]);
+    annotate(&stage, "Deployment", "after", "database");
+    set_image(&stage, "app:v2");
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    let explained = said(&stage, "explain canary/app").await;
+    let line = explained
+        .lines()
+        .find(|line| line.trim_start().starts_with("after"));
+    let line: Vec<&str> = line.unwrap().split_whitespace().collect();
+    let expected = "after database annotation slipway.dev/after of Deployment app";
+    assert_eq!(line.join(" "), expected);
+    let awaited = "Canary database to rest at its newest revision";
+    let status = said(&stage, "status app").await;
+    assert!(status.contains(&format!("{awaited}, since 5m")), "{status}");
+    let why = said(&stage, "why app").await;
+    assert!(
+        why.contains(&format!("It has waited for {awaited} for 5m")),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn why_tells_the_numbers() {
     let stage = initialised().await;
     set_image(&stage, "app:v2");

@@ -248,8 +248,7 @@ impl Keeper {
             if let Some(opt_ins) = &self.kept.watches.opt_ins {
                 opt_ins.see_canary(canary);
             }
-            let newest = self.kept.memory.newest(&key, canary);
-            woken.extend(self.kept.ledger.note(&key, &newest));
+            woken.extend(self.kept.ledger.note(&key, canary));
         }
         woken.push(key);
         self.count(&canary.meta().namespace.clone().unwrap_or_default());

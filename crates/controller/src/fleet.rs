@@ -89,9 +89,18 @@ impl Ledger {
     }
 
     /// A decision was carried out, or was not: what stands on the Canary counts again. Who is to be woken.
-    pub(crate) fn wrote(&self, key: &CanaryKey, canary: &Canary) -> Vec<CanaryKey> {
-        lock(&self.0).deciding.remove(&id(key));
-        self.note(key, canary)
+    pub(crate) fn wrote(
+        &self,
+        key: &CanaryKey,
+        newest: impl FnOnce() -> Arc<Canary>,
+    ) -> Vec<CanaryKey> {
+        let mut book = lock(&self.0);
+        if !book.fleet.limits().exist() {
+            return Vec::new();
+        }
+        book.deciding.remove(&id(key));
+        drop(book);
+        self.note(key, &newest())
     }
 }
 

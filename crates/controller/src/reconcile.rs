@@ -118,8 +118,11 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
     let done = shell
         .carry_out(&key, &canary, Some((&plan, &view)), decision)
         .await;
-    let newest = shell.memory.newest(&key, watched);
-    shell.watches.wake(shell.ledger.wrote(&key, &newest));
+    shell.watches.wake(
+        shell
+            .ledger
+            .wrote(&key, || shell.memory.newest(&key, watched)),
+    );
     done
 }
 
