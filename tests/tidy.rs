@@ -219,10 +219,16 @@ fn every_yaml_of_the_docs_and_the_manifests_parses_and_every_canary_in_it_is_a_p
         .chain(files("dist/*.yaml"))
         .chain(files("docs/*.yaml"))
     {
+        // Charts are no YAML before helm has filled them in.
+        if path.starts_with("dist/chart/templates/") {
+            continue;
+        }
         for yaml in yaml_of(&path) {
             let objects: Result<Vec<Value>, _> = serde_saphyr::from_multiple(&yaml);
             let objects = objects.unwrap_or_else(|error| panic!("{path}: {error}\n{yaml}"));
-            for object in objects.into_iter().filter(|it| it["kind"] == "Canary") {
+            // What stands in dist/ is put together first: tests/dist plans what becomes of it.
+            let is_whole = |it: &Value| it["kind"] == "Canary" && !path.starts_with("dist/");
+            for object in objects.into_iter().filter(is_whole) {
                 let canary = serde_json::from_value(object)
                     .unwrap_or_else(|error| panic!("{path}: {error}"));
                 let plan = slipway_core::plan::Plan::parse(
