@@ -58,8 +58,12 @@ fn definition<K: Resource<DynamicType = ()>>(versions: &[Value]) -> Value {
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": format!("{plural}.{GROUP}"),
-            // Helm would delete every release with the chart.
-            "annotations": {"helm.sh/resource-policy": "keep"},
+            // Helm, Flux and Argo CD would delete every release of the cluster with a chart or a distribution that is taken away.
+            "annotations": {
+                "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+                "helm.sh/resource-policy": "keep",
+                "kustomize.toolkit.fluxcd.io/prune": "disabled",
+            },
         },
         "spec": {
             "group": GROUP,

@@ -314,6 +314,11 @@ fn the_envelope_is_flaggers() {
             crd["metadata"]["annotations"]["helm.sh/resource-policy"],
             "keep"
         );
+        // Flux and Argo CD leave it where it is, too: every release of the cluster hangs on it.
+        let annotations = &crd["metadata"]["annotations"];
+        assert_eq!(annotations["kustomize.toolkit.fluxcd.io/prune"], "disabled");
+        let options = &annotations["argocd.argoproj.io/sync-options"];
+        assert_eq!(options, "Prune=false,Delete=false");
         assert_eq!(names["listKind"], format!("{kind}List"));
         assert_eq!(names["singular"], kind.to_lowercase());
         assert_eq!(names["categories"], json!(["all"]));
