@@ -63,6 +63,15 @@ pub(crate) fn kustomize(folder: &str) -> Option<Vec<Value>> {
     Some(documents(&text, folder))
 }
 
+/// The objects of the chart with these values.
+pub(crate) fn helm(values: &[&str]) -> Option<Vec<Value>> {
+    let words = "template slipway dist/chart --kube-version 1.36 --namespace slipway-system";
+    let values = values.iter().flat_map(|value| ["--set", value]);
+    let words: Vec<&str> = words.split(' ').chain(values).collect();
+    let text = run(program("SLIPWAY_HELM", &[&["helm"]]), &words)?;
+    Some(documents(&text, "dist/chart"))
+}
+
 /// The folders below one that hold a kustomization of kind Kustomization.
 pub(crate) fn kustomizations(below: &str) -> Vec<String> {
     let mut found = Vec::new();

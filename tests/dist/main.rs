@@ -11,3 +11,5 @@
 
 mod build;
 mod distributions;
+mod installs;
+mod overlays;
