@@ -1,6 +1,7 @@
 //! The `Canary`: one release, as its user describes it and as we remember it.
 
 mod analysis;
+mod evidence;
 mod service;
 mod slipway_status;
 mod spec;
@@ -11,6 +12,7 @@ pub use analysis::{
     AlertSeverity, CanaryAlert, CanaryAnalysis, CanaryMetric, CrossNamespaceReference,
     SessionAffinity, ThresholdRange,
 };
+pub use evidence::*;
 pub use service::{CanaryService, CustomMetadata, HttpRewrite, UnmanagedMetadata};
 pub use slipway_status::*;
 pub use spec::{

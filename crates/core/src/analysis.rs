@@ -1,4 +1,27 @@
-//! Judging a reading.
+//! Judging a reading, and the sequential tests that judge by evidence.
+//!
+//! A test is a bet against the canary that no harmless canary can win by much: the stake multiplies with each tick, by a factor whose mean is at
+//! most 1 while the canary is no worse than what is tolerated. So the chance that it ever passes `1 / alpha` is at most alpha (Ville), however often
+//! it is looked at. Stakes are kept as logarithms in [`Evidence`](slipway_api::Evidence), the only memory.
+
+mod binomial;
+mod count;
+mod judge;
+mod number;
+mod plan;
+mod ratio;
+mod settings;
+mod share;
+#[cfg(test)]
+mod tests;
+
+pub use binomial::{clean_step, floor_step, is_enough};
+pub use count::GROWTHS;
+pub use judge::{Arm, Cause, Hold, Pair, Seen, Stage, Verdict, conclude, evidence, learn};
+pub use plan::first_weight;
+pub use ratio::ratio_evidence;
+pub use settings::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};
+pub use share::FRACTIONS;
 
 use crate::observation::Reading;
 use crate::plan::{MetricCheck, MetricSource, Plan};

@@ -1,0 +1,103 @@
+//! What the sequential test of a release has seen so far: `status.slipway.release.evidence`.
+//!
+//! About 1.5 KB whatever the number of pods. Every logarithm is rounded down to four decimals when it is made, so that what a restarted
+//! controller reads is what the one before had, and rounding never adds evidence.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The evidence for and against a release.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Evidence {
+    /// The time up to which requests are counted: what was scraped later is counted by the next tick.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// Digests of the pods that were counted, growing, at most [`COUNTED_PODS`]: one that is not among them is counted from 0.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<u32>,
+    /// How many ticks measured something.
+    pub ticks: u64,
+    /// The canary's requests, all in all.
+    pub canary: Tally,
+    /// The primary's, without ticks in which it was degraded itself.
+    pub primary: Tally,
+    /// The evidence that the canary is worse, by metric: `errors`, `slower than 0.25`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub metrics: BTreeMap<String, MetricEvidence>,
+    /// How many accounts are open: one a step of weight.
+    pub accounts: u32,
+    /// The evidence that the canary may have each of the weights that come after its first, 100 last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub clean: Vec<Clean>,
+    /// The requests of both sides since the weight was reached, for the check of their ratio.
+    pub shared: Shared,
+    /// Ticks in a row with a gross failure.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub gross: u32,
+    /// Whether the release was sent back to its first weight.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub braked: bool,
+    /// The weight that the clock below counts for, in percent.
+    pub weight: i64,
+    /// When the canary reached that weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_since: Option<DateTime<Utc>>,
+    /// What the newest tick came to, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub says: Option<String>,
+}
+
+/// How many pods are remembered by their digests.
+pub const COUNTED_PODS: usize = 64;
+
+/// Requests, and how many of them failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Tally {
+    /// All of them.
+    pub requests: u64,
+    /// Those that failed.
+    pub failed: u64,
+}
+
+/// The requests that each side got.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Shared {
+    /// The canary.
+    pub canary: u64,
+    /// The primary.
+    pub primary: u64,
+}
+
+/// The evidence that the canary may have a weight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Clean {
+    /// The weight, in percent.
+    pub weight: i64,
+    /// The evidence, as a logarithm.
+    pub log: f64,
+}
+
+/// The evidence of one metric, as logarithms.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct MetricEvidence {
+    /// That the canary is worse than the primary: an account for each step, in it a logarithm for each bet.
+    pub accounts: Vec<Vec<f64>>,
+    /// That the canary is worse than what never matters, a logarithm for each alternative.
+    pub floor: Vec<f64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde calls it with a reference"
+)]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}

@@ -1,0 +1,296 @@
+//! One tick of the test: what was counted is learned, and then concluded from.
+//!
+//! **Source**: analysis.md 2.6.
+
+use chrono::TimeDelta;
+use slipway_api::{Clean, Evidence, MetricEvidence, Shared};
+
+use super::binomial::{clean_step, floor_evidence, floor_step, is_enough};
+use super::number::{down, length, log_mean, real};
+use super::ratio::ratio_evidence;
+use super::settings::{Bets, JudgeSettings, Policy};
+use super::{count, share};
+use crate::weight::Weight;
+
+/// The metric that every release has: requests that failed.
+const ERRORS: &str = "errors";
+/// The evidence of a share that is not the weight at which the route is not believed.
+const RATIO_ALPHA: f64 = 0.001;
+/// The evidence against the canary above which no step is taken.
+const DOUBT: f64 = 3.0;
+
+/// Requests of the primary from which on its usual rate of failures is known.
+const KNOWN_WELL: u64 = 100;
+
+/// Requests of one side in one tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Arm {
+    /// All of them.
+    pub requests: u64,
+    /// The bad ones: failed, or slower than an edge.
+    pub bad: u64,
+}
+
+/// Both sides in one tick, by one metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pair {
+    /// The new revision.
+    pub canary: Arm,
+    /// The one that serves.
+    pub primary: Arm,
+}
+
+/// What one tick counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Requests that failed.
+    pub errors: Pair,
+    /// Requests that were slower than an edge, by the name of the metric.
+    pub slow: Vec<(String, Pair)>,
+    /// Whether all of it was requested under the weight that the canary has now.
+    pub is_of_one_weight: bool,
+}
+
+/// Where the release stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stage<'a> {
+    /// The weights of the plan, in order.
+    pub steps: &'a [Weight],
+    /// The canary's weight.
+    pub weight: Weight,
+    /// How long it has had it.
+    pub stood: TimeDelta,
+}
+
+/// What a tick comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The weight stays.
+    Hold(Hold),
+    /// The canary has earned the next weight.
+    Advance,
+    /// It goes back to its first weight, and is measured on.
+    Retreat,
+    /// It goes back altogether.
+    RollBack(Cause),
+}
+
+/// Why a weight stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Neither side is shown to be better yet.
+    Measuring,
+    /// Nothing new was counted.
+    NoData,
+    /// The primary fails as well: something that both need is broken.
+    SharedIncident,
+    /// Requests are not shared as the weight says.
+    WrongRatio,
+    /// The longest step ended undecided.
+    Undecided,
+}
+
+/// Why a release goes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The canary is shown to be worse.
+    Evidence,
+    /// It fails grossly.
+    Cliff,
+    /// The longest step ended undecided, and the plan says so.
+    Undecided,
+    /// The primary fails as well, and the plan says so.
+    SharedIncident,
+}
+
+impl Stage<'_> {
+    fn is_first(self) -> bool {
+        self.steps.first().is_none_or(|first| self.weight <= *first)
+    }
+
+    /// The weight that the canary would have next; all of it after the last.
+    fn next(self) -> Weight {
+        let next = self.steps.iter().find(|step| **step > self.weight);
+        next.copied().unwrap_or(Weight::FULL)
+    }
+}
+
+/// The share of the primary's requests that failed so far; a little above 0 where none did.
+fn usual(known: &Evidence) -> f64 {
+    (real(known.primary.failed) + 0.5) / (real(known.primary.requests) + 1.0)
+}
+
+/// Whether the primary fails much more than it used to.
+fn is_degraded(known: &Evidence, primary: Arm) -> bool {
+    let rate = real(primary.bad) / real(primary.requests.max(1));
+    known.primary.requests >= KNOWN_WELL && primary.bad >= 5 && rate > 3.0 * usual(known) + 0.005
+}
+
+/// Learns from what a tick counted. Which weight it was counted under is told by the stage: at a weight that is new, an account is opened.
+pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, seen: &Seen) {
+    if known.accounts == 0 || known.weight != stage.weight.percent() {
+        begin_weight(known, stage);
+    }
+    let errors = seen.errors;
+    if errors == Pair::default() {
+        return;
+    }
+    known.ticks += 1;
+    // The primary first: what it did in this tick is no news of the canary, so that the clean test may know it.
+    if !is_degraded(known, errors.primary) {
+        known.primary.requests += errors.primary.requests;
+        known.primary.failed += errors.primary.bad;
+    }
+    let (requests, bad) = (errors.canary.requests, errors.canary.bad);
+    if known.primary.requests >= KNOWN_WELL {
+        learn_clean(known, settings, stage.steps, errors.canary);
+    }
+    let slow = seen.slow.iter().map(|(name, pair)| (name.as_str(), *pair));
+    for (name, pair) in std::iter::once((ERRORS, errors)).chain(slow) {
+        let metric = known.metrics.entry(name.to_owned()).or_default();
+        bet(metric, known.accounts, settings, pair);
+    }
+    note_gross(known, settings, errors);
+    known.canary.requests += requests;
+    known.canary.failed += bad;
+    if seen.is_of_one_weight {
+        known.shared.canary += requests;
+        known.shared.primary += errors.primary.requests;
+    }
+}
+
+/// Every weight has a test of its own from the start: what the canary did at a lower weight speaks for it at a higher one as well.
+fn learn_clean(known: &mut Evidence, settings: &JudgeSettings, steps: &[Weight], canary: Arm) {
+    let usual = usual(known);
+    for target in steps.iter().skip(1).chain([&Weight::FULL]) {
+        let risked = usual + settings.max_impact / share_of(*target);
+        let weight = target.percent();
+        let before = clean(known, weight);
+        let log = clean_step(before, usual, risked, canary.requests, canary.bad);
+        known.clean.retain(|known| known.weight != weight);
+        known.clean.push(Clean { weight, log });
+    }
+}
+
+/// The evidence that the canary may have that weight.
+fn clean(known: &Evidence, weight: i64) -> f64 {
+    let found = known.clean.iter().find(|it| it.weight == weight);
+    found.map_or(0.0, |it| it.log)
+}
+
+fn share_of(weight: Weight) -> f64 {
+    f64::from(u8::try_from(weight.percent()).unwrap_or(100)) / 100.0
+}
+
+fn begin_weight(known: &mut Evidence, stage: Stage<'_>) {
+    let most = u32::try_from(stage.steps.len().max(1)).unwrap_or(u32::MAX);
+    known.accounts = (known.accounts + 1).min(most);
+    known.weight = stage.weight.percent();
+    known.shared = Shared::default();
+}
+
+fn bet(metric: &mut MetricEvidence, accounts: u32, settings: &JudgeSettings, pair: Pair) {
+    let floor = (settings.error_floor, pair.canary.requests, pair.canary.bad);
+    floor_step(&mut metric.floor, floor.0, floor.1, floor.2);
+    let factors = match settings.bets {
+        Bets::Tick => share::factors(pair, settings.tolerance),
+        Bets::Count => count::factors(pair, settings.tolerance),
+    };
+    let Some(factors) = factors else { return };
+    let accounts = usize::try_from(accounts).unwrap_or(usize::MAX);
+    metric.accounts.resize(accounts, vec![0.0; factors.len()]);
+    for account in &mut metric.accounts {
+        // Another kind of bet, from now on: what was won with the one before is not carried over.
+        account.resize(factors.len(), 0.0);
+        for (stake, factor) in account.iter_mut().zip(&factors) {
+            *stake = down(*stake + factor);
+        }
+    }
+}
+
+fn note_gross(known: &mut Evidence, settings: &JudgeSettings, errors: Pair) {
+    let cliff = settings.cliff;
+    let rate = |arm: Arm| real(arm.bad) / real(arm.requests.max(1));
+    let is_gross = errors.canary.requests >= cliff.requests
+        && rate(errors.canary) >= cliff.share
+        && rate(errors.primary) < 0.1;
+    known.gross = if is_gross { known.gross + 1 } else { 0 };
+}
+
+/// The logarithm of the evidence that the canary is worse than tolerated: the weighted mean over the metrics, accounts that are not open count 1.
+pub fn evidence(known: &Evidence, settings: &JudgeSettings, steps: usize) -> f64 {
+    let weight = |name: &str| settings.weights.get(name).copied().unwrap_or(1.0);
+    let all: f64 = known.metrics.keys().map(|name| weight(name)).sum();
+    let logs: Vec<f64> = known
+        .metrics
+        .iter()
+        .filter(|(name, _)| weight(name) > 0.0)
+        .map(|(name, metric)| (weight(name) / all).ln() + of_metric(metric, steps))
+        .collect();
+    if logs.is_empty() {
+        return 0.0;
+    }
+    log_mean(logs.iter().copied()) + length(logs.len()).ln()
+}
+
+fn of_metric(metric: &MetricEvidence, steps: usize) -> f64 {
+    let closed = steps.saturating_sub(metric.accounts.len());
+    let open = metric
+        .accounts
+        .iter()
+        .map(|account| log_mean(account.iter().copied()));
+    let worse = log_mean(open.chain(std::iter::repeat_n(0.0, closed)));
+    worse.min(floor_evidence(&metric.floor))
+}
+
+/// What follows from all that is known and the newest tick (2.6): what protects users comes first.
+pub fn conclude(
+    known: &Evidence,
+    settings: &JudgeSettings,
+    stage: Stage<'_>,
+    seen: &Seen,
+) -> Verdict {
+    if known.gross >= settings.cliff.ticks {
+        return Verdict::RollBack(Cause::Cliff);
+    }
+    let worse = evidence(known, settings, stage.steps.len());
+    if worse >= -settings.alpha.ln() {
+        return Verdict::RollBack(Cause::Evidence);
+    }
+    let brakes = settings.brake.is_some_and(|brake| worse >= brake.ln());
+    if brakes && !stage.is_first() && !known.braked {
+        return Verdict::Retreat;
+    }
+    if seen.errors == Pair::default() {
+        return Verdict::Hold(Hold::NoData);
+    }
+    if is_degraded(known, seen.errors.primary) {
+        match settings.on_shared {
+            Policy::Hold => return Verdict::Hold(Hold::SharedIncident),
+            Policy::RollBack => return Verdict::RollBack(Cause::SharedIncident),
+            Policy::Advance => {}
+        }
+    }
+    let shared = known.shared;
+    if ratio_evidence(share_of(stage.weight), shared.canary, shared.primary)
+        >= -f64::ln(RATIO_ALPHA)
+    {
+        return Verdict::Hold(Hold::WrongRatio);
+    }
+    let is_clean = is_enough(
+        clean(known, stage.next().percent()),
+        settings.beta,
+        stage.steps.len(),
+    );
+    if stage.stood >= settings.min_step && is_clean && worse < DOUBT.ln() {
+        return Verdict::Advance;
+    }
+    if stage.stood < settings.max_step {
+        return Verdict::Hold(Hold::Measuring);
+    }
+    match settings.on_insufficient {
+        Policy::Hold => Verdict::Hold(Hold::Undecided),
+        Policy::Advance => Verdict::Advance,
+        Policy::RollBack => Verdict::RollBack(Cause::Undecided),
+    }
+}
