@@ -15,6 +15,7 @@ mod explain;
 mod history;
 mod output;
 mod sandbox;
+mod simulate;
 mod sre;
 mod status;
 mod test;
@@ -51,6 +52,8 @@ enum Command {
     Sre(sre::Command),
     /// Watch releases on a simulated cluster: no cluster needed, no network
     Sandbox(sandbox::Args),
+    /// Tell what a plan is to expect at given traffic: false rollbacks, escapes, failed requests, time
+    Simulate(simulate::Args),
     /// Print the manifests of the custom resources
     Crds,
     /// Print what a shell completes these commands by
@@ -116,6 +119,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Controller { words } => controller::run(words),
         Command::Sandbox(args) => sandbox::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Sre(command) => sre::run(&command),
         Command::Crds => crds::run(),
         Command::Completions(args) => Ok(completions::run(&args, Cli::command())),

@@ -139,3 +139,39 @@ fn a_served_sandbox_lets_kubectl_in_and_takes_its_kubeconfig_along() {
         "{path} was left behind"
     );
 }
+
+#[test]
+fn a_plan_is_forecast_before_anything_is_released() {
+    let words = [
+        "simulate",
+        "--rate",
+        "100",
+        "--releases",
+        "50",
+        "--steps",
+        "1,5,10,25,50",
+    ];
+    let told = slipway(&words);
+    let out = text(&told.stdout);
+    assert!(told.status.success(), "{}", text(&told.stderr));
+    assert!(
+        out.starts_with("a healthy release: rolled back 0 of the time"),
+        "{out}"
+    );
+    assert!(out.contains("| 100 % | 0 |"), "{out}");
+    assert_eq!(out, text(&slipway(&words).stdout));
+    for (flag, value, said) in [
+        ("--steps", "5,1", "each greater than the one before"),
+        ("--alpha", "0", "--alpha is 0, it must be between 0 and 1"),
+        ("--rate", "0", "--rate is 0, it must be above 0"),
+        ("--tick", "0", "1..=3600"),
+    ] {
+        let refused = slipway(&["simulate", flag, value]);
+        assert!(!refused.status.success());
+        assert!(
+            text(&refused.stderr).contains(said),
+            "{flag}: {}",
+            text(&refused.stderr)
+        );
+    }
+}

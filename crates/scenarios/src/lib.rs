@@ -2,6 +2,7 @@
 //!
 //! A scenario starts the very function that `slipway controller` starts, over a world that it scripts.
 
+pub mod exposure;
 pub mod fault;
 pub mod matrix;
 pub mod objects;
