@@ -184,6 +184,9 @@ fn verdict_of(ticks: &[Pair], weight: i64, stood: i64, settings: &JudgeSettings)
     conclude(&known, settings, stage, &last)
 }
 
+/// A name, ticks, the weight, seconds at it, settings, and what is expected.
+type Row<'a> = (&'a str, &'a [Pair], i64, i64, &'a JudgeSettings, Verdict);
+
 #[test]
 fn verdicts() {
     let healthy = pair((10, 0), (990, 1));
@@ -199,7 +202,7 @@ fn verdicts() {
     let incident = [healthy, healthy, pair((10, 1), (990, 50))];
     let gross = [pair((500, 300), (500, 1)), pair((500, 300), (500, 1))];
     let doubtful = [pair((50, 6), (950, 1)), pair((50, 2), (950, 0))];
-    let rows: [(&str, &[Pair], i64, i64, &JudgeSettings, Verdict); 12] = [
+    let rows: [Row<'_>; 12] = [
         ("nothing", &[], 1, 70, &usual, Verdict::Hold(Hold::NoData)),
         (
             "idle",
