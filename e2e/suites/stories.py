@@ -312,16 +312,17 @@ def canary_deleted(case: Case) -> None:
 @story(core=("kubernetes",))
 def opted_in(case: Case) -> None:
     """A Deployment that only carries an annotation gets a Canary; when it goes, the Canary goes and the Deployment serves again."""
-    ask = {"metadata": {"annotations": {"slipway.dev/release": "blue-green"}}}
-    merge = "application/merge-patch+json"
     kube = case.world.kube
+
+    def ask(strategy: str | None) -> None:
+        kube.patch("apps/v1", "Deployment", case.ns, APP, {"metadata": {"annotations": {"slipway.dev/release": strategy}}})
+
     case.deploy()
     case.world.apply(objects.service(case.ns))
-    kube.patch("apps/v1", "Deployment", case.ns, APP, ask, content_type=merge)
+    ask("blue-green")
     case.is_initialised()
     case.serve()
-    ask["metadata"]["annotations"]["slipway.dev/release"] = None
-    kube.patch("apps/v1", "Deployment", case.ns, APP, ask, content_type=merge)
+    ask(None)
     gone = case.world.watch.until("Canary", case.ns, APP, lambda obj: not obj, 60)
     case.expect(gone, f"the Canary is still there after 60 s: {json.dumps(case.status())[:800]}")
     time.sleep(3)
