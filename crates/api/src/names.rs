@@ -49,6 +49,10 @@ pub const TOOLKIT_ANNOTATIONS: [(&str, &str); 2] = [
     ("helm.toolkit.fluxcd.io/driftDetection", "disabled"),
 ];
 
+/// Label of the pods that an apex selects where weight is made by pods; its value is the name of the apex. It stands in the template of a primary,
+/// and on as many pods of the canary as the weight allows.
+pub const APEX_LABEL: &str = "slipway.dev/apex";
+
 /// Annotation of the primary's pod template; a new value restarts the pods at a promotion.
 pub const FLAGGER_ID: &str = "flagger-id";
 /// Annotation of a ConfigMap or Secret that is shared instead of tracked, when its value begins with [`CONFIG_TRACKING_DISABLED`].

@@ -5,6 +5,7 @@ pub(crate) mod configs;
 pub(crate) mod endpoints;
 pub(crate) mod obstacles;
 pub(crate) mod order;
+pub(crate) mod pods;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod watches;
@@ -29,6 +30,7 @@ use crate::error::{ApiError, Class};
 use crate::shell::Shell;
 use configs::Config;
 use obstacles::Asker;
+use pods::Selected;
 use store::{CanaryKey, Sync};
 use watches::{ENDPOINT_SLICE, lock};
 
@@ -347,9 +349,13 @@ impl Shell {
                 break;
             }
         }
+        if codecs.router.needs_pods(plan) {
+            self.gather_pods(key, &selector, &mut view.objects);
+        }
         if let Some(obstacle) = obstacles::missing_scaler(plan, codecs.scaler, &view.objects) {
             found.push(obstacle);
         }
+        view.observation.pods = codecs.router.pods(&blueprint, &view.objects);
         view.observation.routes = codecs.router.read(&blueprint, &view.objects).ok().flatten();
         if let (Some(target), Some(primary)) = (&view.target, &view.primary)
             && is_compared(canary)
@@ -364,6 +370,19 @@ impl Shell {
             if let Some((object, _)) = self.get(&wanted, key) {
                 objects.insert(wanted, Arc::new(object));
             }
+        }
+    }
+
+    /// The pods of both sides.
+    fn gather_pods(&self, key: &CanaryKey, selector: &PodSelector, objects: &mut Objects) {
+        for value in [selector.value.clone(), selector.primary_value()] {
+            let (namespace, label) = (key.namespace.clone(), selector.label.clone());
+            let selected = Selected {
+                namespace,
+                label,
+                value,
+            };
+            objects.extend(lock(&self.watches.pods).of(selected, key));
         }
     }
 

@@ -1,6 +1,6 @@
 //! What codecs need to render the objects of one release.
 
-use slipway_api::Canary;
+use slipway_api::{Canary, Side};
 
 use crate::plan::Plan;
 
@@ -33,6 +33,15 @@ impl PodSelector {
     pub fn primary_value(&self) -> String {
         format!("{}-primary", self.value)
     }
+}
+
+/// The pods that the apex selects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApexPods {
+    /// All of one side.
+    Of(Side),
+    /// Those that carry our label: all of the primary's, and as many of the canary's as the weight allows.
+    Labelled,
 }
 
 /// A further port of the Services.

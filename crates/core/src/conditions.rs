@@ -45,20 +45,28 @@ pub(crate) fn update(
     status.conditions = kept.into_iter().chain(foreign).collect();
 }
 
-/// The type of the condition that says what of a spec is not heeded. It stands as it is until the plan is looked at again: [`update`] lets it be.
-const NOT_HEEDED: &str = "SpecNotHeeded";
+/// The type of the condition that says what of a spec is not heeded.
+pub(crate) const NOT_HEEDED: &str = "SpecNotHeeded";
+/// The type of the condition that says that too few pods are there for a weight.
+pub(crate) const NOT_REACHED: &str = "WeightNotReached";
 
-/// Says by a condition what of the spec is not heeded, or takes the condition away (an empty message); whether it said something else before.
-pub(crate) fn advise(status: &mut CanaryStatus, message: &str, now: DateTime<Utc>) -> bool {
-    let said = status.conditions.iter().find(|it| it.type_ == NOT_HEEDED);
+/// Says something by a condition of its own, or takes the condition away (an empty message); whether it said something else before. It stands until
+/// it is said anew: [`update`] lets it be.
+pub(crate) fn say(
+    status: &mut CanaryStatus,
+    type_: &str,
+    message: &str,
+    now: DateTime<Utc>,
+) -> bool {
+    let said = status.conditions.iter().find(|it| it.type_ == type_);
     if said.map_or("", |it| it.message.as_str()) == message {
         return false;
     }
     let before = std::mem::take(&mut status.conditions);
-    let others = before.iter().filter(|it| it.type_ != NOT_HEEDED).cloned();
+    let others = before.iter().filter(|it| it.type_ != type_).cloned();
     status.conditions = others.collect();
     if !message.is_empty() {
-        let new = condition(NOT_HEEDED, ConditionStatus::True, NOT_HEEDED, message);
+        let new = condition(type_, ConditionStatus::True, type_, message);
         status.conditions.push(dated(new, &before, now));
     }
     true

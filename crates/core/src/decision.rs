@@ -1,8 +1,9 @@
 //! What is to be done: the next status, effects in order, questions, and when to wake.
 
 use chrono::{DateTime, Utc};
-use slipway_api::{CanaryStatus, Phase, Side};
+use slipway_api::{CanaryStatus, Phase};
 
+use crate::blueprint::ApexPods;
 use crate::plan::HookKind;
 use crate::weight::Routes;
 
@@ -15,6 +16,7 @@ use crate::weight::Routes;
 /// | effect | stands | because |
 /// | --- | --- | --- |
 /// | a step of weight ([`Effect::Route`]) | after `Record` | the weight is remembered before it is routed, so that no step is taken twice |
+/// | labels of pods ([`Effect::Route`]) | before the apex selects by them, after it has ceased to | no moment has fewer of the primary's pods, or more of the canary's, than it should |
 /// | traffic to the primary on rollback | after `Record`, before any scaling | the failure is remembered; P4 |
 /// | scaling the target up | before `Record` | a release that says Progressing has been scaled up, or is scaled up again |
 /// | scaling the target down at the end | before `Record` | Succeeded means that it was done |
@@ -57,10 +59,10 @@ impl Wake {
 pub enum Effect {
     /// Write the status of this decision.
     Record,
-    /// Keep the canary's and the primary's Service as they should be, and the apex selecting this side (`None`: leave the apex alone).
+    /// Keep the canary's and the primary's Service as they should be, and the apex selecting these pods (`None`: leave the apex alone).
     Services {
         /// Which pods the apex selects.
-        apex: Option<Side>,
+        apex: Option<ApexPods>,
     },
     /// Create the primary and the copies of its configs from the target if there is none; wait for nothing.
     CreatePrimary {

@@ -21,6 +21,7 @@ pub mod object;
 pub mod observation;
 pub mod order;
 pub mod plan;
+pub mod pods;
 pub mod readiness;
 pub mod revision;
 pub mod strategy;

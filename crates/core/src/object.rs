@@ -94,6 +94,12 @@ pub mod kinds {
         kind: "Service",
         plural: "services",
     };
+    /// `Pod`.
+    pub const POD: Kind = Kind {
+        api_version: "v1",
+        kind: "Pod",
+        plural: "pods",
+    };
     /// `ConfigMap`.
     pub const CONFIG_MAP: Kind = Kind {
         api_version: "v1",

@@ -9,6 +9,7 @@ use crate::decision::Question;
 use crate::fleet::Turn;
 use crate::order::Peer;
 use crate::plan::Problem;
+use crate::pods::PodCounts;
 use crate::revision;
 use crate::weight::Routes;
 
@@ -25,6 +26,8 @@ pub struct Observation {
     pub configs: Configs,
     /// Ready endpoints of the canary's Service and of the primary's; absent when the Service or its endpoints are not known yet.
     pub endpoints: SideCounts,
+    /// The pods that weight is made of, where it is.
+    pub pods: Option<PodCounts>,
     /// What the routing object says, for taking over a release half-way; nothing else is ever computed from it.
     pub routes: Option<Routes>,
     /// The newest answer to each question asked in this life of the controller.

@@ -57,7 +57,7 @@ pub fn next_move(plan: &Plan, status: &CanaryStatus) -> Move {
 
 /// The routes that a running release asks for, from its status.
 pub fn asked_routes(plan: &Plan, status: &CanaryStatus) -> Routes {
-    if !plan.provider.has_mesh() {
+    if !plan.splits() {
         // Nothing can be split there, also when the provider was changed while something was.
         return Routes::PRIMARY;
     }

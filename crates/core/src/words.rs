@@ -8,7 +8,9 @@ use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 
 use crate::decision::Subject;
 use crate::order::Standing;
-use crate::plan::{Gate, HookKind, MetricCheck, MetricSource, Place, Plan};
+use crate::plan::{Gate, HookKind, MetricCheck, MetricSource, Place, Plan, Strategy};
+use crate::pods::PodCounts;
+use crate::weight::Weight;
 
 /// A normal event.
 pub fn normal(text: impl Into<String>) -> Note {
@@ -152,6 +154,27 @@ pub fn analysis_starts(plan: &Plan) -> Note {
 /// A step of weight.
 pub fn weight_advanced(plan: &Plan, weight: impl std::fmt::Display) -> Note {
     normal(format!("Advance {} canary weight {weight}", canary(plan)))
+}
+
+/// A weight without a mesh that would take more pods of the primary than there are.
+pub fn weight_not_reached(plan: &Plan, weight: Weight, pods: PodCounts) -> String {
+    format!(
+        "weight {weight} gives no user the canary: one pod of {} needs {} ready pods of {} beside it, and there are {}",
+        target(plan),
+        PodCounts::needed(weight),
+        primary(plan),
+        pods.primary
+    )
+}
+
+/// A release without a mesh that gave no user its revision at any step.
+pub fn no_user_met(plan: &Plan, pods: Option<PodCounts>) -> String {
+    let greatest = match &plan.strategy {
+        Strategy::Canary { steps, .. } => steps.last().copied().unwrap_or_default(),
+        Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => Weight::ZERO,
+    };
+    let why = weight_not_reached(plan, greatest, pods.unwrap_or_default());
+    format!("no step was judged under users, {why}")
 }
 
 /// A step of iterations.

@@ -23,6 +23,7 @@ use slipway_api::{CanaryStatus, Phase, Side};
 use slipway_core::decide;
 use slipway_core::decision::Effect;
 use slipway_core::observation::{Configs, Observation, SideCounts, Workload};
+use slipway_core::pods::PodCounts;
 use slipway_core::weight::{Routes, Weight};
 use support::{Fault, Reply, Story, World, at, canary, hash, slipway};
 
@@ -36,6 +37,17 @@ fn cases(cases: u32, seed: u64) -> ProptestConfig {
 }
 
 // Stories with a fault at every write.
+
+/// A release without a mesh, of so many pods on each side.
+fn release_of_pods(count: u32) -> World {
+    let story = canary("app").provider("kubernetes").success_rate(99.0);
+    let mut world = story.tuned("step-weights", "20,60").initialised();
+    world.pods = Some(PodCounts {
+        primary: count,
+        canary: count,
+    });
+    pushed(world)
+}
 
 /// The ways of a release that are walked with a fault at every write.
 fn stories() -> Vec<(&'static str, World)> {
@@ -104,6 +116,14 @@ fn stories() -> Vec<(&'static str, World)> {
         (
             "without a mesh",
             release(canary("app").provider("kubernetes").iterations(2)),
+        ),
+        (
+            "weights without a mesh, of four pods a side",
+            release_of_pods(4),
+        ),
+        (
+            "weights without a mesh, the first of which is out of reach",
+            release_of_pods(2),
         ),
         ("without analysis", release(weighted().skip_analysis())),
         ("a newer revision comes", superseded(weighted())),
@@ -316,6 +336,7 @@ fn plans() -> Vec<Story> {
         base().iterations(2),
         base().iterations(2).mirror(),
         base().ab(2),
+        base().provider("kubernetes").tuned("step-weights", "20,60"),
         base().provider("kubernetes").iterations(2),
         base().provider("linkerd").steps([25, 50]),
     ]

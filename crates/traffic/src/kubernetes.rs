@@ -1,14 +1,16 @@
-//! `kubernetes`: no mesh, so no routing objects. The apex Service selects one side with all of its pods.
+//! `kubernetes`: no mesh, so no routing objects. The apex Service selects one side with all of its pods, or those of both that carry our label.
 //!
-//! The selector is a matter of the Services and is not written here. That leaves all or nothing: no share, no copy.
+//! The selector is a matter of the Services and is not written here. That leaves all or nothing, no copy, and a share only where annotations have
+//! weight made by [`pods`].
 
 use slipway_api::Canary;
 use slipway_core::blueprint::Blueprint;
-use slipway_core::object::{Key, Kind, Objects, Write};
-use slipway_core::plan::{Plan, Problem};
+use slipway_core::object::{Key, Kind, Objects, Write, kinds};
+use slipway_core::plan::{Plan, Problem, TargetKind};
+use slipway_core::pods::PodCounts;
 use slipway_core::weight::{Routes, Weight};
 
-use crate::{Router, problem};
+use crate::{Router, pods, problem};
 
 /// **Source**: dossier 02 A.5.
 pub(crate) struct Kubernetes;
@@ -16,8 +18,9 @@ pub(crate) struct Kubernetes;
 const NAME: &str = "a plain Service";
 
 impl Router for Kubernetes {
-    fn kinds(&self, _: &Plan) -> Vec<Kind> {
-        Vec::new()
+    fn kinds(&self, plan: &Plan) -> Vec<Kind> {
+        let kind = self.needs_pods(plan).then_some(kinds::POD);
+        kind.into_iter().collect()
     }
 
     fn check(&self, plan: &Plan, canary: &Canary) -> Vec<Problem> {
@@ -28,17 +31,32 @@ impl Router for Kubernetes {
         if problem::is_mirroring(plan) {
             problems.push(problem::no_mirror(NAME));
         }
+        if self.needs_pods(plan) {
+            problems.extend(problem::no_affinity(canary, NAME));
+            problems.extend(no_pods(plan));
+        }
         problems
     }
 
-    fn needs(&self, _: &Blueprint<'_>, _: &Objects) -> Vec<Key> {
-        Vec::new()
+    fn needs(&self, blueprint: &Blueprint<'_>, _: &Objects) -> Vec<Key> {
+        let apex = || pods::apex(blueprint.plan);
+        let apex = self.needs_pods(blueprint.plan).then(apex);
+        apex.into_iter().collect()
+    }
+
+    fn needs_pods(&self, plan: &Plan) -> bool {
+        plan.weighs_by_pods()
+    }
+
+    fn pods(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Option<PodCounts> {
+        self.needs_pods(blueprint.plan)
+            .then(|| pods::counts(blueprint, seen))
     }
 
     fn render(
         &self,
         blueprint: &Blueprint<'_>,
-        _: &Objects,
+        seen: &Objects,
         want: Routes,
     ) -> Result<Vec<Write>, Problem> {
         if want.mirrored {
@@ -46,6 +64,15 @@ impl Router for Kubernetes {
         }
         if !want.canary.is_zero() && problem::is_ab_testing(blueprint.plan) {
             return Err(problem::no_match(blueprint.canary, NAME));
+        }
+        if self.needs_pods(blueprint.plan) {
+            let affinity = problem::no_affinity(blueprint.canary, NAME);
+            if let Some(problem) = affinity.or_else(|| no_pods(blueprint.plan))
+                && !want.canary.is_zero()
+            {
+                return Err(problem);
+            }
+            return Ok(pods::render(blueprint, seen, want.canary));
         }
         if want.canary.is_zero() || want.canary == Weight::FULL {
             return Ok(Vec::new());
@@ -57,11 +84,30 @@ impl Router for Kubernetes {
         Err(Problem::new("spec.provider", "kubernetes", allowed))
     }
 
-    fn read(&self, _: &Blueprint<'_>, _: &Objects) -> Result<Option<Routes>, Problem> {
-        Ok(None)
+    fn read(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Option<Routes>, Problem> {
+        if !self.needs_pods(blueprint.plan) {
+            return Ok(None);
+        }
+        Ok(pods::read(blueprint, seen).map(Routes::to_canary))
     }
 
-    fn restore(&self, _: &Blueprint<'_>, _: &Objects) -> Result<Vec<Write>, Problem> {
-        Ok(Vec::new())
+    /// The apex is given back with the Services; its labels are taken off the pods of the user.
+    fn restore(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem> {
+        if !self.needs_pods(blueprint.plan) {
+            return Ok(Vec::new());
+        }
+        Ok(pods::render(blueprint, seen, Weight::ZERO))
+    }
+}
+
+/// A target that has no pods of its own, which no weight can be made of.
+fn no_pods(plan: &Plan) -> Option<Problem> {
+    match plan.target.kind {
+        TargetKind::Deployment | TargetKind::DaemonSet => None,
+        TargetKind::Service | TargetKind::Knative => {
+            let allowed = "must be Deployment or DaemonSet for weights without a mesh, which are made by pods";
+            let kind = plan.target.kind.as_str();
+            Some(Problem::new("spec.targetRef.kind", kind, allowed))
+        }
     }
 }

@@ -18,6 +18,7 @@ mod istio;
 mod kubernetes;
 mod linkerd;
 mod ownership;
+mod pods;
 mod problem;
 mod share;
 
@@ -25,6 +26,7 @@ use slipway_api::Canary;
 use slipway_core::blueprint::Blueprint;
 use slipway_core::object::{Key, Kind, Objects, Write};
 use slipway_core::plan::{Plan, Problem, Provider};
+use slipway_core::pods::PodCounts;
 use slipway_core::weight::Routes;
 
 pub use ownership::{ORIGINAL_METADATA, ORIGINAL_SPEC};
@@ -40,6 +42,16 @@ pub trait Router: Send + Sync {
 
     /// The objects to read: asked again with what was found until it names nothing new.
     fn needs(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Vec<Key>;
+
+    /// Whether the pods of both sides are to be among what was found, beside what [`Router::needs`] names: who makes weight of pods counts them.
+    fn needs_pods(&self, _: &Plan) -> bool {
+        false
+    }
+
+    /// The ready pods that weight is made of; `None` where it is not.
+    fn pods(&self, _: &Blueprint<'_>, _: &Objects) -> Option<PodCounts> {
+        None
+    }
 
     /// The writes that make the routes as wanted, both sides of a route in a single one (P1). `seen` holds what [`Router::needs`] named.
     ///

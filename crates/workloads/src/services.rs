@@ -1,7 +1,7 @@
 //! The three Services of a release: the apex that users call, and one before each side.
 //!
 //! ```text
-//!  APEX ────────► pods with LABEL: VALUE-primary     (the canary's, only in an emergency without a mesh)
+//!  APEX ────────► pods with LABEL: VALUE-primary     (the canary's, only in an emergency without a mesh; those with our label, where pods make weight)
 //!  APEX-primary ► pods with LABEL: VALUE-primary
 //!  APEX-canary ─► pods with LABEL: VALUE
 //! ```
@@ -16,9 +16,9 @@ mod original;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use slipway_api::names::TOOLKIT_ANNOTATIONS;
+use slipway_api::names::{APEX_LABEL, TOOLKIT_ANNOTATIONS};
 use slipway_api::{CustomMetadata, Side};
-use slipway_core::blueprint::Blueprint;
+use slipway_core::blueprint::{ApexPods, Blueprint};
 use slipway_core::object::{Key, Objects, Write, kinds};
 use slipway_core::plan::{Problem, TargetKind};
 
@@ -33,7 +33,7 @@ pub fn needs(blueprint: &Blueprint<'_>) -> Vec<Key> {
     all.into_iter().map(|name| key(blueprint, name)).collect()
 }
 
-/// The writes that keep the Services as they should be, the apex selecting the pods of that side; with `None` the apex is left alone.
+/// The writes that keep the Services as they should be, the apex selecting those pods; with `None` the apex is left alone.
 ///
 /// **Shape**: `seen` holds what [`needs`] named. A target that is itself a Service is the apex, and its primary is made by promotions: there is
 /// only the canary's to write.
@@ -42,7 +42,7 @@ pub fn needs(blueprint: &Blueprint<'_>) -> Vec<Key> {
 /// A Service of one of the names belongs to another Canary.
 pub fn services(
     blueprint: &Blueprint<'_>,
-    apex: Option<Side>,
+    apex: Option<ApexPods>,
     seen: &Objects,
 ) -> Result<Vec<Write>, Problem> {
     match blueprint.plan.target.kind {
@@ -52,14 +52,19 @@ pub fn services(
     }
     let names = &blueprint.plan.names;
     let service = &blueprint.canary.spec.service;
-    let wish = |name, custom, side| Wish { name, custom, side };
-    let canary = wish(&names.canary_service, service.canary.as_ref(), Side::Canary);
+    let wish = |name, custom, pods| Wish { name, custom, pods };
+    let of = ApexPods::Of;
+    let canary = wish(
+        &names.canary_service,
+        service.canary.as_ref(),
+        of(Side::Canary),
+    );
     let primary = wish(
         &names.primary_service,
         service.primary.as_ref(),
-        Side::Primary,
+        of(Side::Primary),
     );
-    let apex = apex.map(|side| wish(&names.apex, service.apex.as_ref(), side));
+    let apex = apex.map(|pods| wish(&names.apex, service.apex.as_ref(), pods));
     [Some(canary), Some(primary), apex]
         .into_iter()
         .flatten()
@@ -112,7 +117,7 @@ fn of_service(blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, P
 struct Wish<'a> {
     name: &'a str,
     custom: Option<&'a CustomMetadata>,
-    side: Side,
+    pods: ApexPods,
 }
 
 /// Whose a Service is.
@@ -158,7 +163,7 @@ fn render(blueprint: &Blueprint<'_>, wish: &Wish<'_>, seen: &Objects) -> Result<
         .into_iter()
         .chain(kept.into_iter().flatten())
         .collect();
-    let mut spec = json!({"selector": selector(blueprint, wish.side), "ports": ports});
+    let mut spec = json!({"selector": selector(blueprint, wish.pods), "ports": ports});
     own_options(blueprint, whose, &mut spec);
     let object = json!({
         "apiVersion": key.api_version,
@@ -173,14 +178,15 @@ fn key(blueprint: &Blueprint<'_>, name: &str) -> Key {
     kinds::SERVICE.named(&blueprint.plan.canary.namespace, name)
 }
 
-/// What the Service of a side selects: the one label that tells the sides apart.
-fn selector(blueprint: &Blueprint<'_>, side: Side) -> Value {
+/// What a Service selects: the one label that tells the sides apart, or ours.
+fn selector(blueprint: &Blueprint<'_>, pods: ApexPods) -> Value {
     let selector = blueprint.selector;
-    let value = match side {
-        Side::Primary => selector.primary_value(),
-        Side::Canary => selector.value.clone(),
+    let (label, value) = match pods {
+        ApexPods::Of(Side::Primary) => (selector.label.as_str(), selector.primary_value()),
+        ApexPods::Of(Side::Canary) => (selector.label.as_str(), selector.value.clone()),
+        ApexPods::Labelled => (APEX_LABEL, blueprint.plan.names.apex.clone()),
     };
-    Value::Object(Map::from_iter([(selector.label.clone(), value.into())]))
+    Value::Object(Map::from_iter([(label.to_owned(), value.into())]))
 }
 
 /// The main port, then the discovered ones. All are TCP, as Flagger's are.

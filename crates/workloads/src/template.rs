@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
-use slipway_api::names::{FLAGGER_ID, PRIMARY_SUFFIX, primary_name};
+use slipway_api::names::{APEX_LABEL, FLAGGER_ID, PRIMARY_SUFFIX, primary_name};
 use slipway_core::blueprint::Blueprint;
 use slipway_core::plan::TargetKind;
 
@@ -31,6 +31,7 @@ pub(crate) fn of_primary(
     let mut template = template.clone();
     let mut labels = copied(&template, "labels", may_be_copied);
     labels.extend(selected.clone());
+    labels.extend(apex_label(blueprint));
     let mut annotations = copied(&template, "annotations", may_be_copied);
     annotations.extend(copy_id.map(|id| (FLAGGER_ID.to_owned(), id.into())));
     set_section(&mut template, "labels", labels);
@@ -50,6 +51,13 @@ pub(crate) fn of_primary(
         rewrite_configs(spec, tracked);
     }
     template
+}
+
+/// The label by which the apex selects where weight is made by pods: those of the primary carry it from birth.
+fn apex_label(blueprint: &Blueprint<'_>) -> Option<(String, Value)> {
+    let apex = blueprint.plan.names.apex.as_str();
+    let weighs = blueprint.plan.weighs_by_pods();
+    weighs.then(|| (APEX_LABEL.to_owned(), apex.into()))
 }
 
 fn remove(template: &mut Value, field: &str) {

@@ -132,6 +132,9 @@ pub struct ReleaseStatus {
     /// The ticks that decided something, the newest last: at most [`RECORDED_TICKS`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ticks: Vec<Tick>,
+    /// Whether users have met the revision at a step that passed, where weight is made by pods.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub met: bool,
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,

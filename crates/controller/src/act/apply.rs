@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use serde_json::Value;
 use slipway_api::names;
 use slipway_core::blueprint::Blueprint;
-use slipway_core::object::{Key, Write};
+use slipway_core::object::{Key, Write, kinds};
 use slipway_workloads::adopt;
 use tracing::debug;
 
@@ -148,10 +148,14 @@ impl Shell {
             .api(key)
             .patch(&key.name, &params, &Patch::Merge(patch))
             .await;
-        self.keep(
-            key,
-            answer.map_err(|error| ApiError::new("patch", key, error))?,
-        )
+        match answer {
+            // A pod goes when it likes, and needs no label then.
+            Err(error) if key.kind() == kinds::POD && is_not_found(&error) => Ok(()),
+            answer => self.keep(
+                key,
+                answer.map_err(|error| ApiError::new("patch", key, error))?,
+            ),
+        }
     }
 
     async fn replace(&self, key: &Key, object: &Value) -> Result<(), ActError> {

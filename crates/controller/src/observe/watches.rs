@@ -17,6 +17,7 @@ use tracing::{debug, info, warn};
 
 use super::configs::ConfigVersions;
 use super::endpoints::{self, Endpoints};
+use super::pods::Pods;
 use super::store::{CanaryKey, Store, Sync};
 use crate::opt_in::OptIns;
 
@@ -41,6 +42,7 @@ pub(crate) struct Watches {
     pub(crate) store: Arc<Mutex<Store>>,
     pub(crate) endpoints: Arc<Mutex<Endpoints>>,
     pub(crate) configs: Arc<Mutex<ConfigVersions>>,
+    pub(crate) pods: Arc<Mutex<Pods>>,
     wakes: mpsc::UnboundedSender<CanaryKey>,
     /// Who asks for a Canary by annotations; `None`: nobody is heeded.
     pub(crate) opt_ins: Option<OptIns>,
@@ -60,6 +62,8 @@ enum Keep {
     Version,
     /// How many of its endpoints are ready.
     Endpoints,
+    /// What weight is made of.
+    Pod,
 }
 
 impl Watches {
@@ -84,6 +88,7 @@ impl Watches {
             store: Arc::default(),
             endpoints: Arc::default(),
             configs: Arc::default(),
+            pods: Arc::default(),
             wakes,
             opt_ins: None,
         }
@@ -114,6 +119,7 @@ impl Watches {
         let keep = match kind {
             kinds::CONFIG_MAP | kinds::SECRET => Keep::Version,
             ENDPOINT_SLICE => Keep::Endpoints,
+            kinds::POD => Keep::Pod,
             _ => Keep::Object,
         };
         info!(
@@ -125,7 +131,9 @@ impl Watches {
         self.spawn(async move {
             match keep {
                 Keep::Version => watches.watch_versions(kind, scope).await,
-                Keep::Object | Keep::Endpoints => watches.watch_objects(kind, scope, keep).await,
+                Keep::Object | Keep::Endpoints | Keep::Pod => {
+                    watches.watch_objects(kind, scope, keep).await;
+                }
             }
         });
     }
@@ -181,8 +189,10 @@ impl Watches {
         keep: Keep,
         event: Event<DynamicObject>,
     ) -> Vec<CanaryKey> {
-        if keep == Keep::Endpoints {
-            return self.take_endpoints(scope, event);
+        match keep {
+            Keep::Endpoints => return self.take_endpoints(scope, event),
+            Keep::Pod => return self.take_pod(scope, event),
+            Keep::Object | Keep::Version => {}
         }
         let mut store = lock(&self.store);
         match event {
@@ -253,6 +263,30 @@ impl Watches {
         }
     }
 
+    fn take_pod(&self, scope: Option<&str>, event: Event<DynamicObject>) -> Vec<CanaryKey> {
+        let mut pods = lock(&self.pods);
+        match event {
+            Event::Init => {
+                pods.list_begins(scope);
+                Vec::new()
+            }
+            Event::InitApply(pod) | Event::Apply(pod) => {
+                let pod = named(kinds::POD, pod);
+                pod.map_or_else(Vec::new, |(key, pod)| pods.put(&key, &pod))
+            }
+            Event::Delete(pod) => {
+                let pod = named(kinds::POD, pod);
+                pod.map_or_else(Vec::new, |(key, _)| pods.remove(&key))
+            }
+            Event::InitDone => {
+                let mut woken = pods.list_ends(scope);
+                drop(pods);
+                woken.extend(lock(&self.store).list_ends(kinds::POD, scope));
+                woken
+            }
+        }
+    }
+
     fn take_version(
         &self,
         kind: Kind,
@@ -310,6 +344,7 @@ impl Watches {
         lock(&self.store).forget(canary);
         lock(&self.endpoints).forget(canary);
         lock(&self.configs).forget(canary);
+        lock(&self.pods).forget(canary);
     }
 
     /// The object as it is known now.
@@ -325,7 +360,11 @@ impl Watches {
 
     /// Keeps the answer of a write of ours.
     pub(crate) fn written(&self, key: Key, object: Value) {
-        lock(&self.store).written(key, object);
+        if key.kind() == kinds::POD {
+            lock(&self.pods).written(&key, &object);
+        } else {
+            lock(&self.store).written(key, object);
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::decision::{Decision, Question, Subject};
 use crate::observation::{Answer, Reading, Verdict};
 use crate::plan::{Gate, Hook, HookKind, Strategy};
 use crate::strategy::{Move, next_move};
+use crate::weight::Weight;
 use crate::words;
 
 /// What the checks of one tick say together.
@@ -79,7 +80,8 @@ fn unanswered(mut draft: Draft<'_>) -> Decision {
 /// Whether the canary meets requests that can be judged: live, mirrored, or those of a load test behind its own Service.
 fn strategy_has_begun(draft: &Draft<'_>) -> bool {
     let mirrored = draft.case.release().is_some_and(|release| release.mirrored);
-    let has_traffic = draft.status.canary_weight > 0 || mirrored;
+    let weight = Weight::clamped(draft.status.canary_weight);
+    let has_traffic = !draft.case.reached(weight).is_zero() || mirrored;
     match draft.case.plan.strategy {
         Strategy::Canary { .. } => has_traffic,
         Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => {
@@ -197,6 +199,14 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
 /// All checks passed: the next move, behind its gates.
 fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
     let next = next_move(draft.case.plan, &draft.status);
+    if draft.case.plan.weighs_by_pods() {
+        // Whoever judged nothing promotes nothing (P3): with a mesh every step has users.
+        let has_met = strategy_has_begun(&draft);
+        draft.release().met |= has_met;
+        if next.is_gated() && !draft.release().met {
+            return rollback::unmet(draft);
+        }
+    }
     if next.is_gated() && is_asked_to_roll_back(&draft) {
         return unanswered(draft);
     }

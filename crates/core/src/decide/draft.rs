@@ -6,8 +6,10 @@ use slipway_api::{
     Transition, Waiting,
 };
 
+use super::advise;
 use super::cookies;
 use super::takeover::is_promoted;
+use crate::blueprint::ApexPods;
 use crate::conditions::{self, Hindrance};
 use crate::decision::{Decision, Effect, Question, Wake};
 use crate::observation::{Observation, ObstacleCondition};
@@ -57,6 +59,15 @@ impl Case<'_> {
         let released = self.release().map(|release| release.revision.clone());
         self.target_revision()
             .is_none_or(|revision| Some(revision) == released)
+    }
+
+    /// The weight that is really reached where this one is asked for: what so many pods can make of it, or itself.
+    pub(crate) fn reached(&self, asked: Weight) -> Weight {
+        let pods = self.seen.pods.filter(|_| self.plan.weighs_by_pods());
+        match pods {
+            Some(pods) if asked != Weight::FULL => pods.reached(asked),
+            Some(_) | None => asked,
+        }
     }
 
     /// Whether that side can answer requests.
@@ -332,10 +343,8 @@ impl<'a> Draft<'a> {
 
     /// Makes Services and routes agree before the status is written: what it then says was done.
     pub(crate) fn route_before(&mut self, routes: Routes) {
-        self.before(Effect::Services {
-            apex: Some(apex_side(self.case.plan, routes)),
-        });
-        self.before(Effect::Route(routes));
+        let effects = routing(self.case.plan, routes);
+        self.before.extend(effects);
     }
 
     /// Notes that traffic leaves the target with this decision. The route is written after the status, so that it may still lead there when the
@@ -389,6 +398,7 @@ impl<'a> Draft<'a> {
     pub(crate) fn decide(mut self) -> Decision {
         let routes = if self.keeps { self.safe_routes() } else { None };
         self.note_routed_weight(routes);
+        advise::note_unreached(&mut self, routes);
         if let Some(routes) = routes {
             cookies::keep(self.case.plan, &mut self.status, routes);
         }
@@ -412,10 +422,7 @@ impl<'a> Draft<'a> {
             effects.push(Effect::Record);
         }
         if let Some(routes) = routes {
-            effects.push(Effect::Services {
-                apex: Some(apex_side(self.case.plan, routes)),
-            });
-            effects.push(Effect::Route(routes));
+            effects.extend(routing(self.case.plan, routes));
         }
         effects.extend(self.after);
         if told {
@@ -432,8 +439,18 @@ impl<'a> Draft<'a> {
     fn note_routed_weight(&mut self, routes: Option<Routes>) {
         // Where nothing is touched, the routes stay as they were noted.
         let Some(routes) = routes else { return };
-        let differs = self.asked_routes() != Some(routes);
-        let reached = differs.then(|| routes.canary.percent());
+        let analyses = matches!(
+            self.status.phase,
+            Phase::Progressing | Phase::WaitingPromotion
+        );
+        // While the primary rolls, pods come and go: what is asked for is judged already, and each of them would be a write.
+        let reached = if analyses {
+            self.case.reached(routes.canary)
+        } else {
+            routes.canary
+        };
+        let differs = self.asked_routes() != Some(routes) || reached != routes.canary;
+        let reached = differs.then(|| reached.percent());
         let reached = reached.or(self.leaving);
         if self
             .status
@@ -475,19 +492,35 @@ fn asked(plan: &Plan, status: &CanaryStatus) -> Option<Routes> {
         (Phase::Empty | Phase::Initializing | Phase::Terminating | Phase::Terminated, _) => None,
         (_, Some(Side::Canary)) => Some(all_to_canary(plan)),
         (Phase::Progressing | Phase::WaitingPromotion, None) => Some(asked_routes(plan, status)),
-        (Phase::Promoting, None) if plan.provider.has_mesh() => {
+        (Phase::Promoting, None) if plan.splits() => {
             Some(Routes::to_canary(Weight::clamped(status.canary_weight)))
         }
         (_, Some(Side::Primary) | None) => Some(Routes::PRIMARY),
     }
 }
 
-/// Which pods the apex selects. With a mesh always the primary's: the route splits. Without one the apex follows where all traffic must go.
-fn apex_side(plan: &Plan, routes: Routes) -> Side {
-    if !plan.provider.has_mesh() && routes.canary == Weight::FULL {
-        Side::Canary
+/// Makes Services and routes agree, in the order in which nobody is sent astray: pods are labelled before the apex selects by their labels, and
+/// lose them when it has ceased to.
+fn routing(plan: &Plan, routes: Routes) -> [Effect; 2] {
+    let apex = apex_pods(plan, routes);
+    let (services, route) = (Effect::Services { apex: Some(apex) }, Effect::Route(routes));
+    match apex {
+        ApexPods::Of(_) => [services, route],
+        ApexPods::Labelled => [route, services],
+    }
+}
+
+/// Which pods the apex selects. With a mesh always the primary's: the route splits. Without one the apex follows where all traffic must go, or the
+/// labels that split it.
+fn apex_pods(plan: &Plan, routes: Routes) -> ApexPods {
+    if plan.provider.has_mesh() || routes.canary.is_zero() {
+        ApexPods::Of(Side::Primary)
+    } else if routes.canary == Weight::FULL {
+        ApexPods::Of(Side::Canary)
+    } else if plan.weighs_by_pods() {
+        ApexPods::Labelled
     } else {
-        Side::Primary
+        ApexPods::Of(Side::Primary)
     }
 }
 

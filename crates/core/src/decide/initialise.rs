@@ -4,6 +4,7 @@
 use slipway_api::{Phase, Side};
 
 use super::draft::{Draft, due};
+use crate::blueprint::ApexPods;
 use crate::decision::{Decision, Effect};
 use crate::readiness::Readiness;
 use crate::strategy::all_to_canary;
@@ -61,7 +62,7 @@ fn hand_over(draft: &mut Draft<'_>, primary_is_ready: bool) -> bool {
         (false, true) if was_given => {
             draft.slipway().routed_weight = Some(100);
             draft.after(Effect::Services {
-                apex: Some(Side::Canary),
+                apex: Some(ApexPods::Of(Side::Canary)),
             });
             draft.after(Effect::Route(all_to_canary(draft.case.plan)));
             false
@@ -78,7 +79,7 @@ fn give_to_primary(draft: &mut Draft<'_>) -> bool {
         slipway.traffic_left_at = Some(now);
         slipway.routed_weight = Some(100);
         draft.after(Effect::Services {
-            apex: Some(Side::Primary),
+            apex: Some(ApexPods::Of(Side::Primary)),
         });
         draft.after(Effect::Route(Routes::PRIMARY));
         draft.wake_at(now);

@@ -80,7 +80,7 @@ fn route_stands(draft: &Draft<'_>) -> bool {
     let (Some(stands), Some(asked)) = (draft.case.seen.routes, draft.asked_routes()) else {
         return true;
     };
-    stands.canary >= asked.canary && stands.mirrored == asked.mirrored
+    stands.canary >= draft.case.reached(asked.canary) && stands.mirrored == asked.mirrored
 }
 
 /// The route is written again with this decision, and the step counts from now.
@@ -140,7 +140,8 @@ fn lose_canary(mut draft: Draft<'_>) -> Decision {
     let text = words::canary_lost(draft.case.plan);
     draft.status.canary_weight = 0;
     draft.status.iterations = 0;
-    draft.release().mirrored = false;
+    let release = draft.release();
+    (release.mirrored, release.met) = (false, false);
     draft.wait_for(start::canary_readiness(&draft));
     check::fail(draft, &text)
 }

@@ -134,7 +134,7 @@ fn shift(mut draft: Draft<'_>) -> Decision {
     let Some(step) = case
         .plan
         .promotion_step
-        .filter(|_| case.plan.provider.has_mesh() && weight > 0)
+        .filter(|_| case.plan.splits() && weight > 0)
     else {
         return finalise::begin(draft, (weight > 0).then(words::routing_to_primary));
     };

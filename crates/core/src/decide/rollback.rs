@@ -51,6 +51,13 @@ pub(super) fn by_person(mut draft: Draft<'_>, said: &Said) -> Decision {
     back(draft, reason)
 }
 
+/// No step gave the revision one user: there are too few pods for its weights.
+pub(super) fn unmet(mut draft: Draft<'_>) -> Decision {
+    let why = words::no_user_met(draft.case.plan, draft.case.seen.pods);
+    draft.tell(words::warning(why.clone()));
+    back(draft, format!("Not promoted: {why}."))
+}
+
 /// The user set the target back to what the primary serves: there is nothing left to release.
 pub(super) fn cancel(mut draft: Draft<'_>, promoted: String) -> Decision {
     draft.tell(words::cancelled(draft.case.plan));

@@ -58,6 +58,15 @@ pub struct Tuned {
     value: Value,
 }
 
+/// What the weights of a release become where nothing can split traffic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WithoutMesh {
+    /// Iterations behind the canary's own Service, as in Flagger.
+    BlueGreen,
+    /// Shares of the pods that the apex selects.
+    Pods,
+}
+
 /// The annotations in force, by key: those that are right, each from the place that wins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
@@ -180,6 +189,15 @@ impl Tuning {
 
     fn value(&self, key: &str) -> Option<&Value> {
         self.0.get(key).map(|tuned| &tuned.value)
+    }
+
+    /// What weights become without a mesh: only annotations ask for weights that are made by pods.
+    pub(super) fn without_mesh(&self) -> WithoutMesh {
+        if overlay::STEPS.iter().any(|key| self.get(key).is_some()) {
+            WithoutMesh::Pods
+        } else {
+            WithoutMesh::BlueGreen
+        }
     }
 
     /// The gates that a person opens.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
-use super::annotations::{self, Place, Tuning};
+use super::annotations::{self, Place, Tuning, WithoutMesh};
 use super::{
     AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, Names, Plan, Problem,
     Provider, TargetKind, TargetRef,
@@ -141,7 +141,8 @@ impl Plan {
     ) -> Self {
         let spec = tuning.over(canary, found);
         let mut problems = Problems::default();
-        let mut plan = Self::of_spec(&spec, identity(canary), defaults, &mut problems);
+        let weights = tuning.without_mesh();
+        let mut plan = Self::of_spec(&spec, weights, identity(canary), defaults, &mut problems);
         tuning.rename(canary, &mut problems.0);
         tuning.rename(canary, &mut plan.warnings);
         found.append(&mut problems.0);
@@ -155,6 +156,7 @@ impl Plan {
 
     fn of_spec(
         spec: &CanarySpec,
+        weights: WithoutMesh,
         id: CanaryId,
         defaults: &Defaults,
         problems: &mut Problems,
@@ -170,7 +172,7 @@ impl Plan {
         });
         let target = target(spec, problems);
         let names = workload_names(spec, problems);
-        let (analysis, warnings) = analysis::parse(spec, &provider, defaults, problems);
+        let (analysis, warnings) = analysis::parse(spec, weights, &provider, defaults, problems);
         let metrics = checks::metrics(spec, &id, defaults, problems);
         let hooks = checks::hooks(spec, problems);
         let alerts = checks::alerts(spec, &id, defaults, problems);

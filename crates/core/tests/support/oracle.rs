@@ -164,8 +164,8 @@ impl Oracle {
             _ => 0,
         };
         // Without a mesh only all or nothing can be routed.
-        let allowed = if world.plan.provider.has_mesh() || slipway.pinned_to.is_some() {
-            allowed
+        let allowed = if world.plan.splits() || slipway.pinned_to.is_some() {
+            world.reached(allowed)
         } else {
             0
         };

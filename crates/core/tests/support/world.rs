@@ -19,7 +19,8 @@ use slipway_core::observation::{
 };
 use slipway_core::order::Peer;
 use slipway_core::plan::Plan;
-use slipway_core::weight::Routes;
+use slipway_core::pods::PodCounts;
+use slipway_core::weight::{Routes, Weight};
 
 use super::deployment::Deployment;
 use super::oracle::Oracle;
@@ -110,6 +111,8 @@ pub(crate) struct World {
     pub(crate) configs: Configs,
     pub(crate) apex: Side,
     pub(crate) routes: Option<Routes>,
+    /// The pods that weight is made of, where it is.
+    pub(crate) pods: Option<PodCounts>,
     pub(crate) record: Option<String>,
     pub(crate) same_revision: Option<bool>,
     pub(crate) has_finalizer: bool,
@@ -163,6 +166,7 @@ impl World {
             configs: Configs::default(),
             apex: Side::Canary,
             routes: None,
+            pods: None,
             record: None,
             same_revision: None,
             has_finalizer: false,
@@ -311,10 +315,18 @@ impl World {
 
     /// The share of the traffic that really goes to the canary, in percent; in A/B testing that of those whom the match selects.
     pub(crate) fn share_of_canary(&self) -> i64 {
-        match self.routes.filter(|_| self.plan.provider.has_mesh()) {
-            Some(routes) => routes.canary.percent(),
+        match self.routes.filter(|_| self.plan.splits()) {
+            Some(routes) => self.reached(routes.canary.percent()),
             None if self.apex == Side::Canary => 100,
             None => 0,
+        }
+    }
+
+    /// What so many pods make of a weight.
+    pub(crate) fn reached(&self, weight: i64) -> i64 {
+        match self.pods.filter(|_| self.plan.weighs_by_pods()) {
+            Some(pods) if weight < 100 => pods.reached(Weight::clamped(weight)).percent(),
+            Some(_) | None => weight,
         }
     }
 
@@ -357,7 +369,11 @@ impl World {
             primary,
             recorded_revision: self.record.clone(),
             configs: self.configs.clone(),
-            routes: self.routes,
+            pods: self.pods,
+            routes: self.routes.map(|routes| Routes {
+                canary: Weight::clamped(self.reached(routes.canary.percent())),
+                ..routes
+            }),
             answers: self.answers.clone(),
             actions: self.actions.clone(),
             peers: self.peers.clone(),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use slipway_core::object::{Key, Write};
+use slipway_core::object::{Key, Kind, Write};
 
 /// The manager of our writes.
 pub(crate) const SLIPWAY: &str = "slipway";
@@ -41,6 +41,13 @@ impl Cluster {
         self.objects
             .get(key)
             .map(|live| Arc::new(with_lists(&live.value)))
+    }
+
+    /// The objects of that kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> Vec<(Key, Arc<Value>)> {
+        let keys = self.objects.keys().filter(|key| key.kind() == kind);
+        keys.filter_map(|key| Some((key.clone(), self.get(key)?)))
+            .collect()
     }
 
     /// The objects by key, without what the API server adds to each.

@@ -5,7 +5,7 @@ pub(crate) mod cluster;
 use serde_json::Value;
 use slipway_api::Canary;
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
-use slipway_core::object::Objects;
+use slipway_core::object::{Objects, kinds};
 use slipway_core::plan::{Defaults, Plan, Problem};
 use slipway_core::weight::Routes;
 use slipway_traffic::{Router, backend};
@@ -74,6 +74,9 @@ impl Release {
                 .filter_map(|key| Some((key.clone(), cluster.get(&key)?)))
                 .collect();
             if more.is_empty() {
+                if self.router().needs_pods(&self.plan) {
+                    seen.extend(cluster.of_kind(kinds::POD));
+                }
                 return seen;
             }
             seen.extend(more);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use slipway_api::Side;
 use slipway_api::names::TOOLKIT_ANNOTATIONS;
-use slipway_core::blueprint::Blueprint;
+use slipway_core::blueprint::{ApexPods, Blueprint};
 use slipway_core::object::Key;
 use slipway_core::plan::Problem;
 
@@ -35,7 +35,7 @@ impl Original {
             return serde_json::from_str(text).ok();
         }
         let current = live.pointer("/spec/selector");
-        (current != Some(&selector(blueprint, Side::Primary))).then(|| Self {
+        (!is_led_by_us(blueprint, current)).then(|| Self {
             selector: current.cloned(),
             ports: list(live.pointer("/spec/ports")),
             annotations: copied(live, "annotations", is_toolkit),
@@ -74,6 +74,13 @@ impl Original {
         }
         renamed
     }
+}
+
+/// Whether a selector is one that only a release writes.
+fn is_led_by_us(blueprint: &Blueprint<'_>, current: Option<&Value>) -> bool {
+    let ours = [ApexPods::Of(Side::Primary), ApexPods::Labelled];
+    ours.iter()
+        .any(|pods| current == Some(&selector(blueprint, *pods)))
 }
 
 /// What tells the ports of a Service apart.
@@ -117,11 +124,11 @@ pub(super) fn restored(
     let written_selector = written
         .as_ref()
         .and_then(|written| written.selector.as_ref());
-    let home = selector(blueprint, Side::Canary);
+    let home = selector(blueprint, ApexPods::Of(Side::Canary));
     let wanted = applied_selector.or(written_selector).unwrap_or(&home);
     // Without a record of ours, the selector alone tells whether Flagger led the Service to a side.
     let current = live.pointer("/spec/selector");
-    let is_led = current == Some(&home) || current == Some(&selector(blueprint, Side::Primary));
+    let is_led = current == Some(&home) || is_led_by_us(blueprint, current);
     if written.is_none() && (!is_led || current == Some(wanted)) {
         return Ok(None);
     }
@@ -151,7 +158,7 @@ pub(super) fn handed_over(blueprint: &Blueprint<'_>, live: &Value) -> Value {
     put(
         &mut object,
         &["spec", "selector"],
-        selector(blueprint, Side::Canary),
+        selector(blueprint, ApexPods::Of(Side::Canary)),
     );
     put_annotations_back(&mut object, Map::new());
     let canaries: Vec<&Value> = canary_owners(live).collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::Value;
 use slipway_api::{Canary, Side};
-use slipway_core::blueprint::{Blueprint, CodecSettings};
+use slipway_core::blueprint::{ApexPods, Blueprint, CodecSettings};
 use slipway_core::object::{Objects, kinds};
 use slipway_core::plan::{Defaults, Plan};
 use slipway_workloads::{Target, TrackedConfig, configs, target};
@@ -29,6 +29,9 @@ pub(crate) struct Given {
     /// Which side the apex selects; absent: it is left alone.
     #[serde(default)]
     pub(crate) apex: Option<Side>,
+    /// Whether the apex selects the pods that carry our label.
+    #[serde(default)]
+    pub(crate) labelled: bool,
     #[serde(default)]
     pub(crate) include_label_prefixes: Vec<String>,
 }
@@ -37,6 +40,12 @@ impl Given {
     pub(crate) fn codec(&self) -> &'static dyn Target {
         let plan = Plan::parse(&self.canary, &Defaults::default()).unwrap();
         target(plan.target.kind).unwrap()
+    }
+
+    /// The pods that the apex selects.
+    pub(crate) fn apex(&self) -> Option<ApexPods> {
+        let labelled = self.labelled.then_some(ApexPods::Labelled);
+        labelled.or_else(|| self.apex.map(ApexPods::Of))
     }
 
     /// Calls `then` with the blueprint.

@@ -50,7 +50,7 @@ fn scalers() {
 #[test]
 fn services_of_a_release() {
     check("services", |given| {
-        given.blueprint(|blueprint| services(blueprint, given.apex, &given.services()))
+        given.blueprint(|blueprint| services(blueprint, given.apex(), &given.services()))
     });
 }
 

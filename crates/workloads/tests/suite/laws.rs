@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use slipway_api::Side;
+use slipway_core::blueprint::ApexPods;
 use slipway_core::object::{Objects, Write, kinds};
 use slipway_workloads::adopt::{self, Part};
 use slipway_workloads::{Resize, TrackedConfig, configs, restore_apex, services};
@@ -375,7 +376,8 @@ fn apply(live: &mut Value, applied: &Value) {
 fn apex(given: &Given, live: &Value, side: Side) -> Value {
     let seen: Objects =
         BTreeMap::from([(kinds::SERVICE.named("test", "app"), Arc::new(live.clone()))]);
-    let writes = given.blueprint(|blueprint| services(blueprint, Some(side), &seen).unwrap());
+    let writes =
+        given.blueprint(|blueprint| services(blueprint, Some(ApexPods::Of(side)), &seen).unwrap());
     object(writes.into_iter().last().unwrap())
 }
 

@@ -6,6 +6,13 @@ use slipway_api::{Canary, CanaryAnalysis, CanaryMetric, CanarySpec, GoInt, Thres
 use super::{Tuning, Value, problem};
 use crate::plan::Problem;
 
+/// The annotations that say how the weight grows.
+pub(super) const STEPS: [&str; 3] = [
+    annotation::STEP_WEIGHT,
+    annotation::STEP_WEIGHTS,
+    annotation::MAX_WEIGHT,
+];
+
 /// The field of the spec that an annotation is laid over, where there is one.
 pub(super) fn field(key: &str) -> Option<&'static str> {
     match key {
@@ -57,16 +64,11 @@ fn keep_strategy(
 ) {
     let weighted = !analysis.step_weight.is_zero() || !analysis.step_weights.is_empty();
     let counted = !analysis.iterations.is_zero();
-    let by_steps = [
-        annotation::STEP_WEIGHT,
-        annotation::STEP_WEIGHTS,
-        annotation::MAX_WEIGHT,
-    ];
     let refused: &[&str] = match (weighted, counted) {
         // Without a mesh a weighted Canary becomes blue/green: there iterations have a meaning.
         (true, false) if !is_without_mesh(canary) => &[annotation::ITERATIONS],
-        (_, true) => &by_steps,
-        (true | false, false) => return,
+        (_, true) => &STEPS,
+        (true | false, false) => return keep_one(tuning, canary, problems),
     };
     let allowed = if counted {
         "must not stand on a release by iterations: it would make another strategy of it"
@@ -77,6 +79,15 @@ fn keep_strategy(
         if let Some(tuned) = tuning.get(key) {
             problems.push(problem(canary, key, tuned, allowed));
         }
+    }
+}
+
+/// Of annotations alone, too, one strategy can be meant.
+fn keep_one(tuning: &Tuning, canary: &Canary, problems: &mut Vec<Problem>) {
+    let weighs = STEPS.iter().find(|key| tuning.get(key).is_some());
+    if let (Some(steps), Some(tuned)) = (weighs, tuning.get(annotation::ITERATIONS)) {
+        let allowed = format!("must not stand beside {steps}: only one of them can be meant");
+        problems.push(problem(canary, annotation::ITERATIONS, tuned, allowed));
     }
 }
 

@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use slipway_api::{CanaryAnalysis, CanarySpec, GoInt, go};
 
 use super::{Defaults, Problems};
+use crate::plan::annotations::WithoutMesh;
 use crate::plan::{Affinity, Problem, Provider, Strategy};
 use crate::weight::Weight;
 
@@ -24,6 +25,7 @@ const ITERATIONS_WITHOUT_MESH: i64 = 10;
 /// Reads `spec.analysis`, or its former name.
 pub(super) fn parse(
     spec: &CanarySpec,
+    weights: WithoutMesh,
     provider: &Provider,
     defaults: &Defaults,
     problems: &mut Problems,
@@ -33,7 +35,8 @@ pub(super) fn parse(
     let skipped = spec.skip_analysis || spec.analysis_in_force().is_none();
     let mut warnings = Vec::new();
     let interval = interval(analysis, defaults, problems, &mut warnings);
-    let strategy = strategy(analysis, provider, skipped, problems, &mut warnings);
+    let splits = provider.has_mesh() || weights == WithoutMesh::Pods;
+    let strategy = strategy(analysis, splits, skipped, problems, &mut warnings);
     let percent = |problems: &mut Problems, field: &str, value: Option<GoInt>| {
         value.map_or(100, |value| problems.integer(field, value, 0..=100, 100))
     };
@@ -140,7 +143,7 @@ fn threshold(analysis: &CanaryAnalysis, problems: &mut Problems) -> i64 {
 
 fn strategy(
     analysis: &CanaryAnalysis,
-    provider: &Provider,
+    splits: bool,
     skipped: bool,
     problems: &mut Problems,
     warnings: &mut Vec<Problem>,
@@ -152,7 +155,7 @@ fn strategy(
         0,
     );
     let mirror = analysis.mirror;
-    if !provider.has_mesh() {
+    if !splits {
         return without_mesh(analysis, iterations, warnings);
     }
     if iterations > 0 && !analysis.match_.is_empty() {

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use slipway_api::{CanaryStatus, NoteType, Side};
+use slipway_core::blueprint::ApexPods;
 use slipway_core::decide;
 use slipway_core::decision::{Decision, Effect, Question, Subject, Wake};
 use slipway_core::observation::{Answer, Observation, Reading, Verdict};
@@ -167,7 +168,11 @@ impl World {
         }
         match effect {
             Effect::Record => self.store(decision.status.clone()),
-            Effect::Services { apex } => self.apex = apex.unwrap_or(self.apex),
+            Effect::Services { apex } => match apex {
+                Some(ApexPods::Of(side)) => self.apex = *side,
+                Some(ApexPods::Labelled) => self.apex = Side::Primary,
+                None => {}
+            },
             Effect::CreatePrimary { revision } => {
                 if held.as_ref() != Some(revision) {
                     return false;
