@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde_json::Value;
+use slipway_api::names::APEX_LABEL;
 use slipway_sim::{Destination, Plane, Rule, Visit, World, Write};
 use tokio::time::Instant;
 
@@ -121,7 +122,7 @@ impl Oracle {
 
     /// Looks at one write.
     pub fn see(&mut self, world: &World, write: &Write) {
-        if matters(write) {
+        if matters(write) || is_label(write) {
             self.judge(world, write);
         }
     }
@@ -141,6 +142,7 @@ impl Oracle {
         self.earned(world, write, &sight, is_ours, now);
         if is_ours {
             self.conserved(write);
+            self.labelled(world, write);
             self.ordered(world, write, &sight, now);
             self.capacity(write);
             self.manners(write);
@@ -293,7 +295,8 @@ impl Oracle {
             let has_waited = waited || pace.reached <= 0.0;
             if let Some(next) = next
                 && share > pace.reached + 0.001
-                && share <= next + 0.001
+                // Whoever answers for a primary that cannot has met more users than its step.
+                && (share <= next + 0.001 || sight.empty.contains(PRIMARY))
                 && (*next < 1.0 && has_waited || *next >= 1.0 && ripe)
                 && scenario.may_have_users(image)
             {
@@ -373,6 +376,48 @@ impl Oracle {
                 "P1: weights of {} sum to {routes:?}",
                 write.kind()
             ));
+        }
+    }
+
+    /// INV-2 where weight is made by pods: no label of ours on a pod makes the share of a revision that nobody judged larger than its step, whatever
+    /// the endpoints say yet.
+    fn labelled(&mut self, world: &World, write: &Write) {
+        let apex = world.get("Service", NAMESPACE, "app");
+        let selects = apex.is_some_and(|apex| {
+            apex.pointer("/spec/selector")
+                .is_some_and(|it| it.get(APEX_LABEL).is_some())
+        });
+        if write.kind() != "Pod" || !selects {
+            return;
+        }
+        let pods = world.list("Pod", NAMESPACE);
+        let carriers = pods
+            .iter()
+            .filter(|pod| carries_label(pod) && is_ready(pod));
+        let (mut of, mut all) = (BTreeMap::new(), 0_u32);
+        for pod in carriers {
+            *of.entry(container_image(pod)).or_insert(0_u32) += 1;
+            all += 1;
+        }
+        for (image, count) in of {
+            let share = f64::from(count) / f64::from(all);
+            let next = self
+                .scenario
+                .steps()
+                .iter()
+                .find(|step| **step + 0.001 >= share);
+            let earned = self.paces.get(&image).map(|pace| pace.reached);
+            let is_step = next.is_some_and(|next| {
+                earned.is_some_and(|earned| {
+                    let before = self.scenario.steps().iter().rfind(|step| **step < *next);
+                    earned + 0.001 >= before.copied().unwrap_or(0.0)
+                })
+            });
+            if !self.judged.contains(&image) && !is_step && !self.is_going {
+                self.complain(&format!(
+                    "INV-2: our labels give {image} {count} of {all} pods"
+                ));
+            }
         }
     }
 
@@ -573,6 +618,11 @@ fn matters(write: &Write) -> bool {
     )
 }
 
+/// Whether a write is a label of ours on a pod.
+fn is_label(write: &Write) -> bool {
+    write.kind() == "Pod" && [SLIPWAY, RIVAL].contains(&write.by.as_ref())
+}
+
 /// What a write changed, for people; empty where nobody wants to know.
 fn summary(write: &Write) -> String {
     let Some(after) = write.after.as_deref() else {
@@ -603,6 +653,8 @@ fn summary(write: &Write) -> String {
             text("/spec/replicas"),
         ),
         "Service" => text("/spec/selector"),
+        "Pod" if carries_label(after) => "is labelled".to_owned(),
+        "Pod" => "is let go".to_owned(),
         "VirtualService" | "TrafficSplit" => "routes".to_owned(),
         _ => String::new(),
     }
@@ -623,6 +675,25 @@ fn sum_of_weights(route: &Value) -> i64 {
         [None] => 100,
         weights => weights.iter().flatten().sum(),
     }
+}
+
+fn carries_label(pod: &Value) -> bool {
+    let labels = pod.pointer("/metadata/labels");
+    let is_going = pod.pointer("/metadata/deletionTimestamp").is_some();
+    !is_going && labels.is_some_and(|labels| labels.get(APEX_LABEL).is_some())
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|it| {
+        it.get("type") == Some(&"Ready".into()) && it.get("status") == Some(&"True".into())
+    })
+}
+
+fn container_image(pod: &Value) -> String {
+    let found = pod.pointer("/spec/containers/0/image");
+    found.and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn count(workload: Option<&Value>) -> i64 {

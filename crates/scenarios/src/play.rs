@@ -95,8 +95,9 @@ impl Play {
         for (which, behaviour) in scenario.behaviours() {
             world.script(which, behaviour);
         }
-        world.set_autoscaler(NAMESPACE, "app", 3);
-        world.set_autoscaler(NAMESPACE, "app-primary", 3);
+        let wanted = scenario.autoscaled();
+        world.set_autoscaler(NAMESPACE, "app", wanted);
+        world.set_autoscaler(NAMESPACE, "app-primary", wanted);
         stage.apply(&scenario.workload());
         let oracle = Arc::new(Mutex::new(Oracle::new(scenario, fault.patience())));
         let looking = Arc::clone(&oracle);

@@ -26,7 +26,7 @@ pub enum Backend {
 /// How a revision gets its traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Strategy {
-    /// 20 %, 60 %.
+    /// 20 %, 60 %; without a mesh by annotations, and made of pods.
     Canary,
     /// Three iterations for those who send `x-user: beta`.
     AbTesting,
@@ -223,8 +223,9 @@ impl Scenario {
     }
 
     /// Which strategies each backend has.
-    pub fn ways() -> [(Backend, Strategy); 7] {
+    pub fn ways() -> [(Backend, Strategy); 8] {
         [
+            (Backend::Kubernetes, Strategy::Canary),
             (Backend::Kubernetes, Strategy::BlueGreen),
             (Backend::Istio, Strategy::Canary),
             (Backend::Istio, Strategy::AbTesting),
@@ -238,6 +239,21 @@ impl Scenario {
     /// The name of its provider.
     pub fn provider(self) -> &'static str {
         word(&BACKENDS, &self.backend)
+    }
+
+    /// Whether weight is made by pods.
+    pub fn weighs_by_pods(self) -> bool {
+        (self.backend, self.strategy) == (Backend::Kubernetes, Strategy::Canary)
+    }
+
+    /// How many pods the workload has: without a mesh enough for the first weight.
+    pub fn replicas(self) -> u32 {
+        if self.weighs_by_pods() { 4 } else { 2 }
+    }
+
+    /// How many its autoscaler wants.
+    pub fn autoscaled(self) -> u32 {
+        self.replicas().max(3)
     }
 
     /// The shares of users that the strategy gives to a revision before its promotion, in order.
@@ -341,7 +357,7 @@ impl Scenario {
 
     /// What is applied before the Canary: a workload that serves users.
     pub fn workload(self) -> Vec<Value> {
-        let mut app = deployment(V1, 2);
+        let mut app = deployment(V1, self.replicas());
         let keep = json!({"example.com/keep": "mine"});
         set(&mut app, "/metadata", "annotations", keep.clone());
         let mut all = Vec::new();
@@ -372,6 +388,7 @@ impl Scenario {
     /// The Canary, and who is told about it.
     pub fn canary(self) -> Vec<Value> {
         let analysis = match self.strategy {
+            Strategy::Canary if self.weighs_by_pods() => json!({}),
             Strategy::Canary => json!({"stepWeights": [20, 60]}),
             Strategy::AbTesting => {
                 json!({"iterations": 3, "match": [{"headers": {"x-user": {"exact": "beta"}}}]})
@@ -380,6 +397,10 @@ impl Scenario {
             Strategy::Mirrored => json!({"iterations": 2, "mirror": true}),
         };
         let mut object = canary(self.provider(), &analysis);
+        if self.weighs_by_pods() {
+            let steps = json!({"slipway.dev/step-weights": "20,60"});
+            set(&mut object, "/metadata", "annotations", steps);
+        }
         let hook = |name: &str, kind: &str| json!({"name": name, "type": kind, "url": format!("http://{name}.hooks/"), "timeout": "5s"});
         let hooks = json!([
             hook("conformance", "pre-rollout"),
