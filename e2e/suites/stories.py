@@ -46,6 +46,28 @@ def healthy_release(case: Case) -> None:
         case.expect("canary" not in case.users()["by_side"], "users met the canary, which nothing had judged")
 
 
+@story(backends=("kubernetes",), core=("kubernetes",))
+def weights_of_pods(case: Case) -> None:
+    """Annotations ask for weights without a mesh: so many pods have users, nobody notices, and the Service is as before at the end."""
+    # A step of the spec alone is not heeded on plain Kubernetes.
+    case.start(analysis={"iterations": 0, "stepWeight": 20})
+    steps = {"metadata": {"annotations": {"slipway.dev/step-weights": "34,50"}}}
+    case.world.kube.patch("flagger.app/v1beta1", "Canary", case.ns, APP, steps)
+    case.serve()
+    case.release("v2")
+    case.ends("Succeeded", seconds=150)
+    states = case.world.watch.states("Canary", case.ns, APP)
+    asked = {state.obj.get("status", {}).get("canaryWeight") for state in states if not state.deleted}
+    case.expect({34, 50} <= asked, f"the weights asked for were {sorted(weight or 0 for weight in asked)}")
+    case.expect("canary" in case.users()["by_side"], "no user met the canary before it was promoted")
+    case.expect(case.primary_image() == "app:v2", f"the primary runs {case.primary_image()}")
+    selector = case.world.kube.get("v1", "Service", case.ns, APP)["spec"]["selector"]
+    case.expect(selector == {"app": f"{APP}-primary"}, f"the Service selects {selector}")
+    case.expect_scaled_down()
+    case.expect_no_failed_request()
+    case.expect_at_the_end("v2")
+
+
 @story(core=EVERY)
 def twenty_percent_errors(case: Case) -> None:
     """A release with 20% errors is rolled back; the users' failed requests are counted."""
