@@ -459,6 +459,6 @@ mod tests {
         for scenario in &all {
             assert_eq!(scenario.to_string().parse(), Ok(*scenario));
         }
-        assert_eq!(all.len(), 2 * 21 * 7);
+        assert_eq!(all.len(), 2 * 21 * 8);
     }
 }
