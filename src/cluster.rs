@@ -32,6 +32,13 @@ pub(crate) struct ClusterArgs {
     mesh_provider: String,
 }
 
+impl ClusterArgs {
+    /// The provider of Canaries that name none.
+    pub(crate) fn mesh_provider(&self) -> &str {
+        &self.mesh_provider
+    }
+}
+
 /// The cluster as a command sees it.
 pub(crate) struct Cluster {
     client: Client,
@@ -92,18 +99,34 @@ impl Cluster {
     /// Who the API server takes us for; it is older than Kubernetes 1.28 where it does not say.
     pub(crate) async fn who(&self) -> String {
         let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"});
-        let request = http::Request::post("/apis/authentication.k8s.io/v1/selfsubjectreviews")
-            .header(http::header::CONTENT_TYPE, "application/json")
-            .body(review.to_string().into_bytes());
-        let Ok(request) = request else {
-            return self.user.clone();
-        };
-        let answer = self.client.request::<Value>(request).await.ok();
+        let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+        let answer = self.post(path, &review).await.ok();
         let name = answer.as_ref().and_then(|answer| {
             let name = answer.pointer("/status/userInfo/username")?.as_str()?;
             (!name.is_empty()).then(|| name.to_owned())
         });
         name.unwrap_or_else(|| self.user.clone())
+    }
+
+    /// The way to the API server.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// What the API server says at a path.
+    pub(crate) async fn document(&self, path: &str) -> anyhow::Result<Value> {
+        let request = http::Request::get(path).body(Vec::new())?;
+        let answer = self.client.request(request).await;
+        answer.with_context(|| format!("get {path}"))
+    }
+
+    /// What the API server answers to an object that is not kept, such as a review.
+    pub(crate) async fn post(&self, path: &str, object: &Value) -> anyhow::Result<Value> {
+        let request = http::Request::post(path)
+            .header(http::header::CONTENT_TYPE, "application/json")
+            .body(object.to_string().into_bytes())?;
+        let answer = self.client.request(request).await;
+        answer.with_context(|| format!("post {path}"))
     }
 
     /// The API of Canaries in the namespace that is meant.

@@ -7,6 +7,7 @@
 //! both work unchanged. Called as `loadtester`, it is `slipway tester` with Flagger's flags.
 
 mod act;
+mod check;
 mod cluster;
 mod completions;
 mod controller;

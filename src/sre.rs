@@ -12,7 +12,7 @@ use slipway_core::action::Verb;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::output::Said;
-use crate::{act, explain, history, status, wait, why};
+use crate::{act, check, explain, history, status, wait, why};
 
 /// Commands that go to a cluster, as kubectl does.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Abort(act::Args),
     /// Try a revision that failed again
     Retry(act::Args),
+    /// Look whether Slipway has what it needs here; what it has not, with the remedy (1)
+    Check(check::Args),
     /// Wait until a revision is promoted (0) or failed (1), or it takes too long (2)
     Wait(wait::Args),
 }
@@ -53,6 +55,7 @@ impl Command {
             Self::Pause(args) | Self::Resume(args) | Self::Abort(args) | Self::Retry(args) => {
                 &args.cluster
             }
+            Self::Check(args) => &args.cluster,
             Self::Wait(args) => &args.cluster,
         }
     }
@@ -76,6 +79,7 @@ impl Command {
             Self::Resume(args) => act::simple(cluster, Verb::Resume, args, now).boxed(),
             Self::Abort(args) => act::simple(cluster, Verb::Abort, args, now).boxed(),
             Self::Retry(args) => act::simple(cluster, Verb::Retry, args, now).boxed(),
+            Self::Check(args) => check::run(cluster, args, now).boxed(),
             Self::Wait(args) => wait::run(cluster, args).boxed(),
         }
     }

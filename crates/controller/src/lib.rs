@@ -24,7 +24,7 @@ mod opt_in;
 mod reconcile;
 pub mod record;
 pub mod run;
-mod schema;
+pub mod schema;
 pub mod server;
 pub mod settings;
 mod shell;

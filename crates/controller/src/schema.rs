@@ -13,7 +13,7 @@ const DOCUMENT: &str = "/openapi/v3/apis/flagger.app/v1beta1";
 ///
 /// # Errors
 /// When it cannot be found out.
-pub(crate) async fn keeps_status(client: &kube::Client) -> Result<bool, ApiError> {
+pub async fn keeps_status(client: &kube::Client) -> Result<bool, ApiError> {
     let failed = |error| ApiError::new("get", DOCUMENT, error);
     let request = Request::get(DOCUMENT).body(Vec::new());
     let request = request.map_err(|error| failed(kube::Error::HttpError(error)))?;

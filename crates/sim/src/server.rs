@@ -6,10 +6,11 @@
 //!                                        └─ defaults, pruning, managed fields, generation
 //! ```
 //!
-//! Not here: authentication, RBAC, protobuf, schemas in OpenAPI, subresources that run programs.
+//! Not here: authentication, roles (rights can be taken away one by one), protobuf, schemas in OpenAPI, subresources that run programs.
 
 pub(crate) mod admission;
 mod apply;
+mod authorization;
 mod defaults;
 mod delete;
 mod discovery;
@@ -91,6 +92,7 @@ pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) clock: Clock,
     pub(crate) webhooks: Webhooks,
+    pub(crate) rights: authorization::Rights,
     chance: Chance,
     pages: Pages,
     addresses: u32,
@@ -139,6 +141,7 @@ impl Api {
             store: Store::new(),
             clock,
             webhooks: Webhooks::default(),
+            rights: authorization::Rights::default(),
             chance,
             pages: Pages::default(),
             addresses: 0,
@@ -152,6 +155,9 @@ impl Api {
     }
 
     pub(crate) fn answer(&mut self, request: &Request) -> Result<Answer, Failure> {
+        if let Some(reviewed) = self.rights.review(request) {
+            return Ok(reviewed);
+        }
         let resource = match Target::parse(&request.path, &self.kinds)? {
             Target::Document(path) => return discovery::document(&self.kinds, &path),
             Target::Resource(resource) => resource,
@@ -169,6 +175,7 @@ impl Api {
             form: Form::new(resource.kind, &kind, &resource.version, part).at(self.clock),
             kind,
         };
+        self.rights.check(&call)?;
         Self::check_subresource(&call)?;
         match request.verb {
             Verb::Get if resource.subresource == "scale" => self.read_scale(&call),

@@ -246,6 +246,13 @@ impl World {
         self.inner.with(|state| state.api.webhooks.remove(name));
     }
 
+    /// Takes a right from a user: a verb on a resource of a group, with its subresource (`deployments/scale`). Requests that need it are
+    /// refused from now on, and reviews say so.
+    pub fn deny(&self, user: &str, verb: &str, group: &str, resource: &str) {
+        self.inner
+            .with(|state| state.api.rights.deny(user, verb, group, resource));
+    }
+
     // Pods and nodes.
 
     /// Adds a node with these labels beside the ones that every node has.

@@ -1096,3 +1096,27 @@ async fn pods_can_be_listed_through_typed_api() {
             .is_empty()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_was_taken_away_is_refused_to_its_user_alone() {
+    let world = World::new(1);
+    world.deny("a", "create", "", "configmaps");
+    let of = |identity| Api::<ConfigMap>::default_namespaced(client(&world, identity));
+    let object = config_map("one");
+    let refused = of("a").create(&PostParams::default(), &object).await;
+    let Err(kube::Error::Api(status)) = refused else {
+        panic!("not refused: {refused:?}");
+    };
+    assert_eq!((status.code, status.reason.as_str()), (403, "Forbidden"));
+    let expected = r#"User "a" cannot create resource "configmaps" in API group "" in the namespace "default""#;
+    assert!(status.message.ends_with(expected), "{}", status.message);
+    assert_eq!(
+        code(of("b").create(&PostParams::default(), &object).await),
+        0
+    );
+    assert_eq!(
+        code(of("a").get("one").await),
+        0,
+        "another right is another"
+    );
+}

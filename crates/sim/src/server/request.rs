@@ -158,6 +158,20 @@ impl Verb {
         })
     }
 
+    /// RBAC's word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Get => "get",
+            Self::List => "list",
+            Self::Watch => "watch",
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Patch => "patch",
+            Self::Delete => "delete",
+            Self::DeleteCollection => "deletecollection",
+        }
+    }
+
     /// Whether it may change something.
     pub fn is_write(self) -> bool {
         match self {
