@@ -45,63 +45,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ $all | toJson }}
 {{- end }}
 
-{{/* The rules of dist/install/controller and dist/install/backends: tests/dist compares them. */}}
+{{/* The rules of dist/install/controller and of dist/install/backends, read from there: files/ has links. */}}
 {{- define "slipway.rules" -}}
-- apiGroups: [flagger.app]
-  resources: [canaries]
-  verbs: [list, watch, patch]
-- apiGroups: [flagger.app]
-  resources: [canaries/status]
-  verbs: [patch]
-- apiGroups: [flagger.app]
-  resources: [canaries/finalizers]
-  verbs: [update]
-- apiGroups: [flagger.app]
-  resources: [metrictemplates, alertproviders]
-  verbs: [list, watch]
-- apiGroups: [apps]
-  resources: [deployments, daemonsets]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [apps]
-  resources: [deployments/scale]
-  verbs: [patch]
-- apiGroups: [apps]
-  resources: [controllerrevisions]
-  verbs: [list, create, delete]
-- apiGroups: [""]
-  resources: [services]
-  verbs: [get, list, watch, create, patch, update]
-- apiGroups: [""]
-  resources: [configmaps, secrets]
-  verbs: [get, list, watch, create, patch, delete]
-- apiGroups: [discovery.k8s.io]
-  resources: [endpointslices]
-  verbs: [list, watch]
-- apiGroups: [autoscaling]
-  resources: [horizontalpodautoscalers]
-  verbs: [get, list, watch, create, patch]
-- apiGroups: [""]
-  resources: [events]
-  verbs: [create]
-{{- $backends := include "slipway.backends" . | fromJsonArray }}
-{{- if has "istio" $backends }}
-- apiGroups: [networking.istio.io]
-  resources: [virtualservices, destinationrules]
-  verbs: [get, list, watch, create, patch, update, delete]
-{{- end }}
-{{- if has "linkerd" $backends }}
-- apiGroups: [split.smi-spec.io]
-  resources: [trafficsplits]
-  verbs: [get, list, watch, create, patch, update, delete]
-{{- end }}
-{{- if has "gateway" $backends }}
-- apiGroups: [gateway.networking.k8s.io]
-  resources: [httproutes]
-  verbs: [get, list, watch, create, patch, update, delete]
-{{- end }}
-{{- if has "keda" $backends }}
-- apiGroups: [keda.sh]
-  resources: [scaledobjects]
-  verbs: [get, list, watch, create, patch]
-{{- end }}
+{{- $rules := list -}}
+{{- range splitList "\n---\n" (.Files.Get "files/slipway.yaml") -}}
+{{- $object := fromYaml . -}}
+{{- if eq $object.kind "ClusterRole" }}{{ $rules = $object.rules }}{{ end -}}
+{{- end -}}
+{{- range include "slipway.backends" . | fromJsonArray -}}
+{{- $backend := $.Files.Get (printf "files/backends/%s/kustomization.yaml" .) | fromYaml -}}
+{{- $rules = append $rules (first (fromYamlArray (first $backend.patches).patch)).value -}}
+{{- end -}}
+{{ toYaml $rules }}
 {{- end }}
