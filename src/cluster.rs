@@ -42,6 +42,8 @@ impl ClusterArgs {
 /// The cluster as a command sees it.
 pub(crate) struct Cluster {
     client: Client,
+    /// What the client was made of, where it was made here.
+    config: Option<Config>,
     /// The namespace that is meant where none is said.
     pub(crate) namespace: String,
     /// Who acts, where the API server does not say it.
@@ -77,9 +79,11 @@ impl Cluster {
             None => Config::infer().await?,
         };
         let namespace = config.default_namespace.clone();
-        let client = Client::try_from(config).context("make the client of the API server")?;
+        let client =
+            Client::try_from(config.clone()).context("make the client of the API server")?;
         let user = std::env::var("USER").unwrap_or_else(|_| "somebody".to_owned());
         let mut cluster = Self::new(client, &user);
+        cluster.config = Some(config);
         cluster.namespace = args.namespace.clone().unwrap_or(namespace);
         cluster.defaults.provider.clone_from(&args.mesh_provider);
         Ok(cluster)
@@ -90,6 +94,7 @@ impl Cluster {
         let namespace = client.default_namespace().to_owned();
         Self {
             client,
+            config: None,
             namespace,
             user: user.to_owned(),
             defaults: Defaults::default(),
@@ -111,6 +116,11 @@ impl Cluster {
     /// The way to the API server.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What another client of the same cluster is made of.
+    pub(crate) fn config(&self) -> Option<Config> {
+        self.config.clone()
     }
 
     /// What the API server says at a path.

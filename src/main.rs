@@ -7,6 +7,7 @@
 //! both work unchanged. Called as `loadtester`, it is `slipway tester` with Flagger's flags.
 
 mod act;
+mod adopt;
 mod check;
 mod cluster;
 mod completions;
@@ -14,6 +15,7 @@ mod controller;
 mod crds;
 mod explain;
 mod history;
+mod leave;
 mod output;
 mod sandbox;
 mod simulate;

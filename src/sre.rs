@@ -12,7 +12,7 @@ use slipway_core::action::Verb;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::output::Said;
-use crate::{act, check, explain, history, status, wait, why};
+use crate::{act, adopt, check, explain, history, leave, status, wait, why};
 
 /// Commands that go to a cluster, as kubectl does.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Retry(act::Args),
     /// Look whether Slipway has what it needs here; what it has not, with the remedy (1)
     Check(check::Args),
+    /// Tell what would happen if Slipway took Flagger's place now
+    Adopt(adopt::Args),
+    /// Leave Canaries to Flagger, so that it goes on without starting a release
+    HandBack(leave::HandBackArgs),
+    /// Let Canaries go, so that they can be deleted without a controller
+    Uninstall(leave::Args),
     /// Wait until a revision is promoted (0) or failed (1), or it takes too long (2)
     Wait(wait::Args),
 }
@@ -56,6 +62,9 @@ impl Command {
                 &args.cluster
             }
             Self::Check(args) => &args.cluster,
+            Self::Adopt(args) => &args.cluster,
+            Self::HandBack(args) => &args.common.cluster,
+            Self::Uninstall(args) => &args.cluster,
             Self::Wait(args) => &args.cluster,
         }
     }
@@ -63,7 +72,7 @@ impl Command {
     /// Does it on that cluster.
     ///
     /// A box of its own: what waits for a cluster is large.
-    fn on<'a>(
+    pub(crate) fn on<'a>(
         &'a self,
         cluster: &'a Cluster,
         now: DateTime<Utc>,
@@ -80,6 +89,9 @@ impl Command {
             Self::Abort(args) => act::simple(cluster, Verb::Abort, args, now).boxed(),
             Self::Retry(args) => act::simple(cluster, Verb::Retry, args, now).boxed(),
             Self::Check(args) => check::run(cluster, args, now).boxed(),
+            Self::Adopt(args) => adopt::run(cluster, args).boxed(),
+            Self::HandBack(args) => leave::hand_back(cluster, args, now).boxed(),
+            Self::Uninstall(args) => leave::uninstall(cluster, args, now).boxed(),
             Self::Wait(args) => wait::run(cluster, args).boxed(),
         }
     }

@@ -31,7 +31,11 @@ const CONFIG: &[&str] = &["get", "list", "watch", "create", "patch", "delete"];
 
 /// What every release needs.
 pub(crate) const CORE: &[Right] = &[
-    right("flagger.app", "canaries", &["list", "watch", "patch"]),
+    right(
+        "flagger.app",
+        "canaries",
+        &["get", "list", "watch", "create", "patch", "delete"],
+    ),
     right("flagger.app", "canaries/status", &["patch"]),
     right("flagger.app", "canaries/finalizers", &["update"]),
     right("flagger.app", "metrictemplates", &["list", "watch"]),

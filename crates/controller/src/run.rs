@@ -96,8 +96,37 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<()
 /// When health and metrics can no longer be served.
 pub async fn run(
     settings: Settings,
+    world: World,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    run_with(settings, world, shutdown, Caution::StandsBy).await
+}
+
+/// As [`run`], beside a Flagger that works and under its custom resources: for a world in which nothing that is written stays.
+///
+/// # Errors
+/// As [`run`].
+pub async fn rehearse(
+    settings: Settings,
+    world: World,
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
+    run_with(settings, world, shutdown, Caution::None).await
+}
+
+/// Whether nothing is done as long as it could do harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Caution {
+    /// While a Flagger works here, or what is remembered would be dropped.
+    StandsBy,
+    None,
+}
+
+async fn run_with(
+    settings: Settings,
     mut world: World,
     shutdown: CancellationToken,
+    caution: Caution,
 ) -> Result<(), RunError> {
     let readiness = Readiness::default();
     let canaries_are_listed = readiness.part("canaries");
@@ -153,8 +182,10 @@ pub async fn run(
         alerts,
         leadership.clone(),
     ));
-    await_flagger(&settings, &shell, &shutdown).await;
-    await_schema(&shell, &shutdown).await;
+    if caution == Caution::StandsBy {
+        await_flagger(&settings, &shell, &shutdown).await;
+        await_schema(&shell, &shutdown).await;
+    }
     lead(
         &settings,
         &shell,
