@@ -23,6 +23,7 @@ mod observe;
 mod opt_in;
 mod reconcile;
 pub mod record;
+mod rival;
 pub mod run;
 pub mod schema;
 pub mod server;

@@ -79,6 +79,10 @@ async fn look(canary: &DeserializeGuard<Canary>, shell: &Shell) -> Result<Action
         }
     };
     let key = canary_key(watched);
+    if let Some(until) = shell.rival_until(watched) {
+        shell.tell_of_rival(&key, watched).await;
+        return Ok(action(Wake::At(until), shell.clock.now()));
+    }
     let canary = shell.memory.newest(&key, watched);
     let status = canary.status.clone().unwrap_or_default();
     shell.tell_again(&key, &canary, &status).await;

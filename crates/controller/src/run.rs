@@ -235,6 +235,7 @@ fn make_shell(
         ),
         client: api,
         mesh: world.clients.mesh.clone(),
+        started: world.clock.now(),
         clock: Arc::clone(&world.clock),
         http: Arc::clone(&world.http),
         watches,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use chrono::{DateTime, Utc};
 use kube::Client;
 use kube::runtime::reflector::Store as Reflected;
 use secrecy::SecretString;
@@ -30,6 +31,8 @@ pub(crate) struct Shell {
     /// The way to routing objects, where they live in another cluster.
     pub(crate) mesh: Client,
     pub(crate) clock: Arc<dyn Clock>,
+    /// When this process began to work here.
+    pub(crate) started: DateTime<Utc>,
     pub(crate) http: Arc<dyn Http>,
     pub(crate) watches: Watches,
     pub(crate) memory: Memory,

@@ -613,6 +613,11 @@ pub fn query_failed(check: &MetricCheck, why: &str) -> String {
     }
 }
 
+/// A Flagger works on the same Canary.
+pub const fn stands_by_for_flagger() -> &'static str {
+    "A live Flagger writes the status of this Canary, so Slipway stands by until it has been silent for ten minutes. Stop one of the two."
+}
+
 /// Whole milliseconds as Go prints a duration.
 fn milliseconds(value: f64) -> String {
     let whole = if value.is_finite() {
