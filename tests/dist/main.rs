@@ -13,3 +13,4 @@ mod build;
 mod distributions;
 mod installs;
 mod overlays;
+mod published;
