@@ -110,6 +110,19 @@ fn is_blind(release: &Release, cluster: &Cluster) -> bool {
     pods.is_some_and(|pods| pods.primary == 0)
 }
 
+#[test]
+fn what_is_written_again_changes_nothing() {
+    for case in cases() {
+        let (release, mut cluster) = given(&case);
+        let Some(want) = want(&case) else { continue };
+        if release.route(&mut cluster, want).is_ok() {
+            let once = cluster.objects();
+            assert_eq!(release.route(&mut cluster, want), Ok(()));
+            assert_eq!(cluster.objects(), once, "{}", case.display());
+        }
+    }
+}
+
 fn cases() -> Vec<PathBuf> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let inside = |folder: &Path| -> Vec<PathBuf> {

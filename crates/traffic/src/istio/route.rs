@@ -120,13 +120,16 @@ impl<'a> Sides<'a> {
         if !service.match_.is_empty() {
             rest.insert("match".into(), json!(service.match_));
         }
+        if want.mirrored {
+            // On every route of ours: what stands there is the base of the next rendering, where the user's copies are not told from ours.
+            rest.retain(|field, _| !MIRRORS.contains(&field.as_str()));
+        }
         let mut split = rest.clone();
         split.insert("route".into(), self.split(want));
         if want.mirrored {
             let weight = analysis
                 .map(|analysis| analysis.mirror_weight)
                 .unwrap_or_default();
-            split.retain(|field, _| !MIRRORS.contains(&field.as_str()));
             split.extend(self.mirror(weight));
         }
         if let Some(affinity) = Affinity::of(blueprint) {
