@@ -39,9 +39,8 @@ fn every_canary_of_2019_is_a_plan_and_means_what_it_meant() {
             mirror: true
         }
     );
-    let steps = match strategy("backend") {
-        Strategy::Canary { steps, .. } => steps,
-        other => panic!("{other:?}"),
+    let Strategy::Canary { steps, .. } = strategy("backend") else {
+        panic!("backend is not released by weight")
     };
     let steps: Vec<_> = steps.iter().map(|it| it.percent()).collect();
     assert_eq!(steps, [10, 20, 30, 40, 50]);
