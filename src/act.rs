@@ -15,7 +15,7 @@ use slipway_core::plan::Gate;
 use slipway_core::words::short;
 
 use crate::cluster::{Cluster, ClusterArgs, Release};
-use crate::output::Said;
+use crate::output::{Form, Said};
 
 /// The field manager of what people write.
 const MANAGER: &str = "slipway-cli";
@@ -30,6 +30,9 @@ pub(crate) struct Args {
     /// The revision that is meant, by its first digits; without: the one that the status names now
     #[arg(long, value_name = "REVISION")]
     revision: Option<String>,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Form,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -64,7 +67,7 @@ pub(crate) async fn approve(
     args: &ApproveArgs,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Said> {
-    act(cluster, Verb::Approve, &args.common, args.gate, now).await
+    Box::pin(act(cluster, Verb::Approve, &args.common, args.gate, now)).await
 }
 
 /// Promotes without further analysis.
@@ -73,7 +76,7 @@ pub(crate) async fn promote(
     args: &PromoteArgs,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Said> {
-    act(cluster, Verb::Promote, &args.common, None, now).await
+    Box::pin(act(cluster, Verb::Promote, &args.common, None, now)).await
 }
 
 /// Does one of the others.
@@ -83,7 +86,7 @@ pub(crate) async fn simple(
     args: &Args,
     now: DateTime<Utc>,
 ) -> anyhow::Result<Said> {
-    act(cluster, verb, args, None, now).await
+    Box::pin(act(cluster, verb, args, None, now)).await
 }
 
 async fn act(
@@ -110,16 +113,37 @@ async fn act(
         gate,
     };
     let value = write(cluster, verb, &meant, &release).await?;
-    match heeded(cluster, verb, &value, &args.name).await? {
-        Some(outcome) if outcome.contains("has no effect") => Ok(Said::failed(outcome, 1)),
-        Some(outcome) => Ok(Said::well(outcome)),
-        None => Ok(Said::well(format!(
-            "{} of revision {} is written on Canary {}; the controller has not heeded it yet",
+    let outcome = heeded(cluster, verb, &value, &args.name).await?;
+    told(args.output, verb, &meant, &release.name(), outcome)
+}
+
+/// What came of it, in the form that was asked for; `None`: nobody has heeded it yet.
+fn told(
+    form: Form,
+    verb: Verb,
+    meant: &Meant,
+    canary: &str,
+    outcome: Option<String>,
+) -> anyhow::Result<Said> {
+    let is_heeded = outcome.is_some();
+    let said = match outcome {
+        Some(outcome) if outcome.contains("has no effect") => Said::failed(outcome, 1),
+        Some(outcome) => Said::well(outcome),
+        None => Said::well(format!(
+            "{} of revision {} is written on Canary {canary}; the controller has not heeded it yet",
             verb.as_str(),
             short(&meant.revision),
-            release.name()
-        ))),
+        )),
+    };
+    if form == Form::Text {
+        return Ok(said);
     }
+    let told = json!({
+        "action": verb.as_str(), "canary": canary, "revision": meant.revision, "by": meant.by,
+        "heeded": is_heeded, "done": is_heeded && said.code == 0, "outcome": said.text,
+    });
+    let text = serde_json::to_string_pretty(&told)?;
+    Ok(Said { text, ..said })
 }
 
 async fn write(

@@ -5,6 +5,7 @@ use slipway_core::words::short;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::output::{Form, Said, table};
+use crate::record;
 
 /// What was asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -22,6 +23,9 @@ pub(crate) struct Args {
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<Said> {
     let release = cluster.release(&args.name).await?;
     let Some(last) = &release.slipway.release else {
+        if args.output == Form::Json {
+            return Ok(Said::well("null"));
+        }
         return Ok(Said::well(format!(
             "Canary {} has had no release",
             release.name()
@@ -39,9 +43,15 @@ pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<Said> 
     let columns = ["TIME", "WEIGHT", "MEASURED", "CAME TO"];
     let mut rows = vec![columns.map(str::to_owned).to_vec()];
     rows.extend(last.ticks.iter().map(row));
-    let reason = release.slipway.reason.as_ref();
-    let end = reason.map_or_else(String::new, |reason| format!("\n{reason}"));
-    Ok(Said::well(format!("{head}\n{}{end}", table(&rows))))
+    let mut lines = vec![head, table(&rows)];
+    lines.extend(
+        record::hooks(&release)
+            .into_iter()
+            .map(|it| format!("hook {it}")),
+    );
+    lines.extend(record::pods(&release));
+    lines.extend(release.slipway.reason.clone());
+    Ok(Said::well(lines.join("\n")))
 }
 
 fn row(tick: &Tick) -> Vec<String> {
@@ -49,7 +59,11 @@ fn row(tick: &Tick) -> Vec<String> {
     let values: Vec<String> = tick
         .values
         .iter()
-        .map(|(name, value)| format!("{name} {value:.2}"))
+        .map(|(name, value)| {
+            let limit = tick.limits.get(name);
+            let limit = limit.map_or_else(String::new, |limit| format!(" ({limit})"));
+            format!("{name} {value:.2}{limit}")
+        })
         .collect();
     let came_to = tick.failure.clone().unwrap_or_else(|| "passed".to_owned());
     vec![

@@ -17,6 +17,7 @@ mod explain;
 mod history;
 mod leave;
 mod output;
+mod record;
 mod sandbox;
 mod simulate;
 mod sre;

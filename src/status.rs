@@ -10,6 +10,7 @@ use slipway_core::words::short;
 
 use crate::cluster::{Cluster, ClusterArgs, Release};
 use crate::output::{Form, Said, since, span, table};
+use crate::record;
 
 /// What was asked for.
 #[derive(Clone, Debug, clap::Args)]
@@ -187,6 +188,12 @@ fn one(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> String {
     if let Some(problem) = &release.slipway.problem {
         rows.push(row("problem", problem));
     }
+    rows.extend(record::hooks(release).into_iter().map(|it| row("hook", it)));
+    rows.extend(
+        record::pods(release)
+            .into_iter()
+            .map(|it| row("not running", it)),
+    );
     let head = format!("Canary {}", release.name());
     format!("{head}\n{}", table(&rows))
 }
@@ -255,5 +262,7 @@ fn facts(cluster: &Cluster, release: &Release) -> Value {
         "reason": slipway.reason,
         "problem": slipway.problem,
         "checks": checks,
+        "hooks": slipway.release.as_ref().map(|it| &it.hooks),
+        "pods": slipway.release.as_ref().map(|it| &it.pods),
     })
 }

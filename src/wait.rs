@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use serde_json::Value;
+use serde_json::{Value, json};
 use slipway_api::Phase;
 use slipway_core::action::Verb;
 use slipway_core::plan::TargetKind;
@@ -14,7 +14,7 @@ use slipway_workloads::configs::track;
 use tokio::time::Instant;
 
 use crate::cluster::{Cluster, ClusterArgs, Release};
-use crate::output::Said;
+use crate::output::{Form, Said};
 
 /// How long between two looks.
 const PACE: Duration = Duration::from_secs(1);
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// How long at most, such as 10m
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = duration)]
     timeout: Duration,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Form,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -49,6 +52,25 @@ const TIMEOUT: u8 = 2;
 
 /// Waits.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<Said> {
+    let said = wait(cluster, args).await?;
+    if args.output == Form::Text {
+        return Ok(said);
+    }
+    let release = cluster.release(&args.name).await?;
+    let outcome = match said.code {
+        0 => "promoted",
+        FAILED => "failed",
+        _ => "timeout",
+    };
+    let told = json!({
+        "canary": release.name(), "outcome": outcome, "said": said.text, "phase": release.status.phase.as_str(),
+        "promotedRevision": release.slipway.promoted_revision, "reason": release.slipway.reason,
+    });
+    let text = serde_json::to_string_pretty(&told)?;
+    Ok(Said { text, ..said })
+}
+
+async fn wait(cluster: &Cluster, args: &Args) -> anyhow::Result<Said> {
     let end = Instant::now() + args.timeout;
     let mut wanted: Option<String> = args.revision.clone();
     loop {

@@ -1,18 +1,23 @@
 //! `slipway why`: one paragraph on why a release is where it is.
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 use slipway_api::{Phase, Side};
 use slipway_core::plan::{Plan, origin};
 use slipway_core::words::short;
 
 use crate::cluster::{Cluster, ClusterArgs, Release};
-use crate::output::{Said, since, span};
+use crate::output::{Form, Said, since, span};
+use crate::record;
 
 /// What was asked for.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Args {
     /// The release, as canary/NAME or NAME
     name: String,
+    /// The form of the output
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Form,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -30,7 +35,13 @@ pub(crate) async fn run(
     if let Ok(plan) = &plan {
         sentences.extend(judgement(plan, &release, now));
     }
+    if runs(&release) {
+        sentences.extend(record::last_sentence(&release));
+    }
+    sentences.extend(record::promotion_sentence(&release));
     sentences.extend(release.slipway.reason.clone().filter(|_| rests(&release)));
+    sentences.extend(record::pods_sentence(&release));
+    sentences.extend(record::hooks_sentence(&release));
     sentences.extend(traffic(&release));
     if let Err(problems) = &plan {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -38,7 +49,27 @@ pub(crate) async fn run(
     } else if let Some(problem) = &release.slipway.problem {
         sentences.push(format!("Something is in the way: {problem}."));
     }
-    Ok(Said::well(sentences.join(" ")))
+    let why = sentences.join(" ");
+    Ok(Said::well(match args.output {
+        Form::Text => why,
+        Form::Json => serde_json::to_string_pretty(&json!({
+            "namespace": release.canary.metadata.namespace,
+            "name": release.canary.metadata.name,
+            "phase": release.status.phase.as_str(),
+            "why": why,
+            "reason": release.slipway.reason,
+            "waitsFor": release.slipway.waiting,
+            "hooks": record::hooks(&release),
+            "pods": release.slipway.release.as_ref().map(|it| &it.pods),
+        }))?,
+    }))
+}
+
+fn runs(release: &Release) -> bool {
+    matches!(
+        release.status.phase,
+        Phase::Progressing | Phase::WaitingPromotion
+    )
 }
 
 fn rests(release: &Release) -> bool {
@@ -93,10 +124,7 @@ fn wait(release: &Release, now: DateTime<Utc>) -> Option<String> {
 }
 
 fn judgement(plan: &Plan, release: &Release, now: DateTime<Utc>) -> Option<String> {
-    if !matches!(
-        release.status.phase,
-        Phase::Progressing | Phase::WaitingPromotion
-    ) {
+    if !runs(release) {
         return None;
     }
     let checks: Vec<String> = plan

@@ -373,3 +373,72 @@ async fn wait_tells_when_the_revision_was_replaced() {
     assert_eq!(said.code, 1, "{}", said.text);
     assert!(said.text.contains("was replaced by"), "{}", said.text);
 }
+
+#[tokio::test(start_paused = true)]
+async fn why_history_and_status_tell_what_pods_and_hooks_said_after_they_are_gone() {
+    let stage = Stage::new(
+        7,
+        &[
+            "-mesh-provider=istio",
+            "-metrics-server=http://prometheus:9090",
+        ],
+    );
+    let broken = slipway_sim::Behaviour::healthy().cannot_pull();
+    stage
+        .world
+        .script(slipway_sim::Which::image("app:v2"), broken);
+    let mut object = canary("istio", &json!({"stepWeight": 20, "maxWeight": 60}));
+    object["spec"]["analysis"]["webhooks"] =
+        json!([{"name": "gate", "type": "confirm-rollout", "url": "http://gate.hooks/"}]);
+    stage.apply(&[deployment("app:v1", 2), object]);
+    assert_eq!(
+        stage.reach(&[Phase::Initialized], HOUR).await,
+        Phase::Initialized
+    );
+    set_image(&stage, "app:v2");
+    assert_eq!(stage.reach(&[Phase::Failed], HOUR).await, Phase::Failed);
+    tokio::time::sleep(HOUR).await;
+    for line in ["why app", "history app", "status app"] {
+        let text = said(&stage, line).await;
+        for expected in [
+            "pods of the canary, container app: ImagePullBackOff",
+            "confirm-rollout gate passed",
+        ] {
+            assert!(text.contains(expected), "{line}: {expected}: {text}");
+        }
+    }
+    let json: Value = serde_json::from_str(&said(&stage, "why app -o json").await).unwrap();
+    assert_eq!(json["pods"][0]["reason"], "ImagePullBackOff");
+    assert_eq!(json["phase"], "Failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_command_speaks_json() {
+    let stage = initialised().await;
+    annotate(&stage, "Canary", "approve", "rollout");
+    set_image(&stage, "app:v2");
+    assert_eq!(stage.reach(&[Phase::Waiting], HOUR).await, Phase::Waiting);
+    let rows = [
+        ("status", "/0/phase", json!("Waiting")),
+        ("status app", "/phase", json!("Waiting")),
+        ("explain app", "/0/name", json!("strategy")),
+        ("why app", "/phase", json!("Waiting")),
+        ("history app", "", Value::Null),
+        ("approve app", "/done", json!(true)),
+        ("pause app", "/action", json!("pause")),
+        ("resume app", "/by", json!("ada")),
+        ("promote app --skip-analysis", "/heeded", json!(true)),
+        ("wait app --timeout 1h", "/outcome", json!("promoted")),
+    ];
+    for (line, pointer, expected) in rows {
+        let text = said(&stage, &format!("{line} -o json")).await;
+        let json: Value = serde_json::from_str(&text).unwrap();
+        if line.starts_with("explain") {
+            assert!(json[0]["name"].is_string(), "{text}");
+        } else {
+            assert_eq!(json.pointer(pointer), Some(&expected), "{line}: {text}");
+        }
+    }
+    let why = said(&stage, "why app").await;
+    assert!(why.contains("was promoted."), "{why}");
+}

@@ -6,6 +6,7 @@ pub(crate) mod endpoints;
 pub(crate) mod obstacles;
 pub(crate) mod order;
 pub(crate) mod pods;
+pub(crate) mod reasons;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod watches;
@@ -15,7 +16,7 @@ use std::sync::atomic::Ordering;
 
 use kube::api::ListParams;
 use serde_json::Value;
-use slipway_api::{Canary, Phase};
+use slipway_api::{Canary, Phase, PodReason, Side};
 use slipway_core::action::Action;
 use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
 use slipway_core::decide::is_foreign;
@@ -209,11 +210,39 @@ impl Shell {
             primary: of_primary,
             canary: of_canary,
         };
+        view.observation.pod_reasons = self.pod_reasons(key, plan, canary, codecs.target.kind());
         self.look_at_objects(key, plan, canary, codecs, view, found);
         if view.primary.is_none() && has_begun(canary) {
             self.look_up_record(plan, canary, view).await?;
         }
         Ok(())
+    }
+
+    /// What the pods of both sides say of why they do not run. Pods are watched from the first release on that runs; where they may not be, nothing
+    /// is known of them, and nothing waits for that.
+    fn pod_reasons(
+        &self,
+        key: &CanaryKey,
+        plan: &Plan,
+        canary: &Canary,
+        kind: Kind,
+    ) -> Vec<PodReason> {
+        let status = canary.status.as_ref();
+        let phase = status.map_or(Phase::Empty, |status| status.phase);
+        if matches!(phase, Phase::Empty | Phase::Initialized | Phase::Succeeded) {
+            return Vec::new();
+        }
+        self.watches.ensure(kinds::POD, &key.namespace, key);
+        let sides = [
+            (Side::Canary, &plan.target.name),
+            (Side::Primary, &plan.names.primary),
+        ];
+        let mut reasons = lock(&self.watches.reasons);
+        let all = sides.into_iter().flat_map(|(side, name)| {
+            let workload = kind.named(&key.namespace, name);
+            reasons.of(&workload, side, key)
+        });
+        all.collect()
     }
 
     fn get(&self, object: &Key, canary: &CanaryKey) -> Option<(Value, Option<Workload>)> {

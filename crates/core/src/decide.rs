@@ -13,6 +13,7 @@ mod order;
 mod people;
 mod progress;
 mod promote;
+mod record;
 mod rest;
 mod rollback;
 mod start;
@@ -112,6 +113,7 @@ fn by_phase(mut draft: Draft<'_>) -> Decision {
         | Phase::Failed => {
             rest::mend_primary(&mut draft);
             draft.see_traffic_off();
+            record::pods(&mut draft);
         }
     }
     match draft.status.phase {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use slipway_api::PodReason;
 
 use crate::action::Action;
 use crate::decision::Question;
@@ -28,6 +29,8 @@ pub struct Observation {
     pub endpoints: SideCounts,
     /// The pods that weight is made of, where it is.
     pub pods: Option<PodCounts>,
+    /// The reasons that pods of the newest revision of either side give for not running.
+    pub pod_reasons: Vec<PodReason>,
     /// What the routing object says, for taking over a release half-way; nothing else is ever computed from it.
     pub routes: Option<Routes>,
     /// The newest answer to each question asked in this life of the controller.

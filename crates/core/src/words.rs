@@ -3,6 +3,8 @@
 //! Texts that Flagger has, and that mean the same, are Flagger's to the letter (A8): people and scripts search for them.
 //! **Source**: dossier 01 §1.7, §8, §9.2, §10, §11.
 
+mod record;
+
 use slipway_api::names::annotation;
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 
@@ -11,6 +13,8 @@ use crate::order::Standing;
 use crate::plan::{Gate, HookKind, MetricCheck, MetricSource, Place, Plan, Strategy};
 use crate::pods::PodCounts;
 use crate::weight::Weight;
+
+pub use record::{bounded, pod_reason, pods_fail, with_pods};
 
 /// A normal event.
 pub fn normal(text: impl Into<String>) -> Note {

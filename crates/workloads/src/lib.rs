@@ -20,6 +20,7 @@ pub mod configs;
 mod json;
 mod metadata;
 pub mod opt_in;
+pub mod pods;
 pub mod record;
 mod scaler;
 mod services;

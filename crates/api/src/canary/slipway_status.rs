@@ -135,6 +135,12 @@ pub struct ReleaseStatus {
     /// Whether users have met the revision at a step that passed, where weight is made by pods.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub met: bool,
+    /// What each hook that is not asked in every tick answered last, by its type and name: at most [`RECORDED_HOOKS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookAnswer>,
+    /// The reasons that pods gave for not running, as they came: seen before anything was scaled down, at most [`RECORDED_REASONS`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pods: Vec<PodReason>,
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,
@@ -145,6 +151,15 @@ pub struct ReleaseStatus {
 
 /// How many ticks of a release are recorded; older ones are forgotten first.
 pub const RECORDED_TICKS: usize = 30;
+
+/// How many answers of hooks a release records, in all and in one tick.
+pub const RECORDED_HOOKS: usize = 20;
+
+/// How many reasons of pods a release records.
+pub const RECORDED_REASONS: usize = 8;
+
+/// How many characters of a text from outside are recorded.
+pub const RECORDED_TEXT: usize = 200;
 
 /// One tick of an analysis: what was measured, and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -158,9 +173,58 @@ pub struct Tick {
     /// What each check by a metric read, by its name; one that read no number is absent.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub values: BTreeMap<String, f64>,
+    /// What each check by a metric allowed, by its name: `>= 99%`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub limits: BTreeMap<String, String>,
+    /// What each hook of this tick answered, by its name: `passed`, or why it refused.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub hooks: BTreeMap<String, String>,
     /// Why it failed, as it was told; absent when it passed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+}
+
+/// What a hook answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HookAnswer {
+    /// The hook's name.
+    pub name: String,
+    /// Its type: `confirm-rollout`, `pre-rollout`.
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// When it answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// Whether it said yes.
+    pub passed: bool,
+    /// Why it said no, at most [`RECORDED_TEXT`] characters.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub text: String,
+}
+
+/// A reason that pods gave for not running, once however many of them gave it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodReason {
+    /// Whose pods.
+    pub side: Side,
+    /// The reason, in the words of Kubernetes: `ImagePullBackOff`, `OOMKilled`, `Unschedulable`.
+    pub reason: String,
+    /// The container; absent where the pod as a whole is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// How its process ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i64>,
+    /// What Kubernetes said besides, at most [`RECORDED_TEXT`] characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// One of the pods.
+    pub pod: String,
+    /// When it was first seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// What a person said of a revision.

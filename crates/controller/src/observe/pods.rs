@@ -1,4 +1,4 @@
-//! The pods of releases whose weight is made by pods, kept as small as they are judged. They are watched only once such a release is there.
+//! The pods of releases whose weight is made by pods, kept as small as they are judged. They are watched once a release runs, or weight is made of them.
 //!
 //! Pods change often and matter seldom: a Canary is woken only when what is kept of one of its pods changes.
 

@@ -18,6 +18,7 @@ use tracing::{debug, info, warn};
 use super::configs::ConfigVersions;
 use super::endpoints::{self, Endpoints};
 use super::pods::Pods;
+use super::reasons::Reasons;
 use super::store::{CanaryKey, Store, Sync};
 use crate::opt_in::OptIns;
 
@@ -43,6 +44,7 @@ pub(crate) struct Watches {
     pub(crate) endpoints: Arc<Mutex<Endpoints>>,
     pub(crate) configs: Arc<Mutex<ConfigVersions>>,
     pub(crate) pods: Arc<Mutex<Pods>>,
+    pub(crate) reasons: Arc<Mutex<Reasons>>,
     wakes: mpsc::UnboundedSender<CanaryKey>,
     /// Who asks for a Canary by annotations; `None`: nobody is heeded.
     pub(crate) opt_ins: Option<OptIns>,
@@ -62,7 +64,7 @@ enum Keep {
     Version,
     /// How many of its endpoints are ready.
     Endpoints,
-    /// What weight is made of.
+    /// What weight is made of, and why it does not run.
     Pod,
 }
 
@@ -89,6 +91,7 @@ impl Watches {
             endpoints: Arc::default(),
             configs: Arc::default(),
             pods: Arc::default(),
+            reasons: Arc::default(),
             wakes,
             opt_ins: None,
         }
@@ -264,23 +267,31 @@ impl Watches {
     }
 
     fn take_pod(&self, scope: Option<&str>, event: Event<DynamicObject>) -> Vec<CanaryKey> {
-        let mut pods = lock(&self.pods);
+        let (mut pods, mut reasons) = (lock(&self.pods), lock(&self.reasons));
         match event {
             Event::Init => {
                 pods.list_begins(scope);
+                reasons.list_begins(scope);
                 Vec::new()
             }
             Event::InitApply(pod) | Event::Apply(pod) => {
-                let pod = named(kinds::POD, pod);
-                pod.map_or_else(Vec::new, |(key, pod)| pods.put(&key, &pod))
+                let Some((key, pod)) = named(kinds::POD, pod) else {
+                    return Vec::new();
+                };
+                let woken = [pods.put(&key, &pod), reasons.put(&key, &pod)];
+                woken.concat()
             }
             Event::Delete(pod) => {
-                let pod = named(kinds::POD, pod);
-                pod.map_or_else(Vec::new, |(key, _)| pods.remove(&key))
+                let Some((key, _)) = named(kinds::POD, pod) else {
+                    return Vec::new();
+                };
+                reasons.remove(&key);
+                pods.remove(&key)
             }
             Event::InitDone => {
                 let mut woken = pods.list_ends(scope);
-                drop(pods);
+                reasons.list_ends(scope);
+                drop((pods, reasons));
                 woken.extend(lock(&self.store).list_ends(kinds::POD, scope));
                 woken
             }
@@ -345,6 +356,7 @@ impl Watches {
         lock(&self.endpoints).forget(canary);
         lock(&self.configs).forget(canary);
         lock(&self.pods).forget(canary);
+        lock(&self.reasons).forget(canary);
     }
 
     /// The object as it is known now.

@@ -10,7 +10,7 @@ use super::rollback;
 use crate::analysis::{self, CheckResult};
 use crate::decision::{Decision, Question, Subject};
 use crate::observation::{Answer, Reading, Verdict};
-use crate::plan::{Gate, Hook, HookKind, Strategy};
+use crate::plan::{Gate, Hook, HookKind, Strategy, origin};
 use crate::strategy::{Move, next_move};
 use crate::weight::Weight;
 use crate::words;
@@ -124,10 +124,14 @@ fn record(draft: &mut Draft<'_>, failure: Option<&str>) {
                 Answer::Metric(_) | Answer::Hook(_) => None,
             }
         });
+    let checks = case.plan.metrics.iter();
+    let limits = checks.map(|check| (check.name.clone(), origin::limit(check)));
     let tick = Tick {
         at: Some(case.now),
         weight: case.status.canary_weight,
         values: read.collect(),
+        limits: limits.collect(),
+        hooks: super::record::hooks_of_tick(draft, &round),
         failure: failure.map(str::to_owned),
     };
     let ticks = &mut draft.release().ticks;

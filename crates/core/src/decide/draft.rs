@@ -8,6 +8,7 @@ use slipway_api::{
 
 use super::advise;
 use super::cookies;
+use super::record;
 use super::takeover::is_promoted;
 use crate::blueprint::ApexPods;
 use crate::conditions::{self, Hindrance};
@@ -100,6 +101,7 @@ impl Case<'_> {
                 self.plan.target.kind.as_str()
             ));
         };
+        let workload = &record::with_complaint(workload, self.seen, side);
         match readiness(self.plan.target.kind, name, workload, threshold) {
             Readiness::Ready if endpoints == Some(0) => Readiness::Waiting(
                 "waiting for rollout to finish: no endpoint of its Service is ready".to_owned(),
@@ -403,6 +405,9 @@ impl<'a> Draft<'a> {
             cookies::keep(self.case.plan, &mut self.status, routes);
         }
         let told = self.note_transition();
+        if told {
+            record::hooks(&mut self);
+        }
         let target_kind = self.case.plan.target.kind.as_str();
         conditions::update(
             &mut self.status,

@@ -137,7 +137,9 @@ fn await_side(draft: &mut Draft<'_>, side: Side) -> Option<Result<Decision, Stri
 /// The canary has traffic and no ready pod: traffic goes back at once (the routes are already safe in this decision), it counts as a failed check,
 /// and the steps begin again when the pods come back.
 fn lose_canary(mut draft: Draft<'_>) -> Decision {
-    let text = words::canary_lost(draft.case.plan);
+    let given = draft.case.seen.pod_reasons.iter();
+    let given = given.filter(|given| given.side == Side::Canary);
+    let text = words::with_pods(&words::canary_lost(draft.case.plan), given);
     draft.status.canary_weight = 0;
     draft.status.iterations = 0;
     let release = draft.release();

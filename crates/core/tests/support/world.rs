@@ -10,7 +10,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use slipway_api::{CanaryStatus, Phase, Side};
+use slipway_api::{CanaryStatus, Phase, PodReason, Side};
 use slipway_core::action::Action;
 use slipway_core::decision::{Outcome, Question, Wake};
 use slipway_core::fleet::Turn;
@@ -119,6 +119,8 @@ pub(crate) struct World {
     pub(crate) deleting: bool,
     pub(crate) restored: bool,
     pub(crate) obstacles: Vec<Obstacle>,
+    /// Why pods do not run, as they say it.
+    pub(crate) pod_reasons: Vec<PodReason>,
     /// What people did, as it stands on the Canary.
     pub(crate) actions: Vec<Action>,
     /// How other releases stand.
@@ -173,6 +175,7 @@ impl World {
             deleting: false,
             restored: false,
             obstacles: Vec::new(),
+            pod_reasons: Vec::new(),
             actions: Vec::new(),
             peers: BTreeMap::new(),
             turn: Turn::Free,
@@ -374,6 +377,7 @@ impl World {
                 canary: Weight::clamped(self.reached(routes.canary.percent())),
                 ..routes
             }),
+            pod_reasons: self.pod_reasons.clone(),
             answers: self.answers.clone(),
             actions: self.actions.clone(),
             peers: self.peers.clone(),

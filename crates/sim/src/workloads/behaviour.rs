@@ -47,6 +47,8 @@ impl Which {
 pub struct Behaviour {
     pub(super) start: Start,
     pub(super) fails_after: Option<Duration>,
+    /// How its process ends when it does: the reason and the exit code that the status gives.
+    pub(super) exit: (&'static str, i64),
     pub(super) stops_in: Duration,
     /// Shares of requests that fail, each from an age of the pod on; the last one that has begun holds.
     pub(crate) errors: Vec<(Duration, f64)>,
@@ -58,7 +60,7 @@ pub(super) enum Start {
     In(Duration),
     Never,
     CrashLoop,
-    CannotPull,
+    Waits(&'static str),
 }
 
 impl Behaviour {
@@ -67,6 +69,7 @@ impl Behaviour {
         Self {
             start: Start::In(Duration::from_secs(1)),
             fails_after: None,
+            exit: ("Error", 1),
             stops_in: Duration::from_secs(1),
             errors: Vec::new(),
             latency: Duration::from_millis(20),
@@ -92,8 +95,19 @@ impl Behaviour {
     }
 
     /// Its image cannot be had.
-    pub fn cannot_pull(mut self) -> Self {
-        self.start = Start::CannotPull;
+    pub fn cannot_pull(self) -> Self {
+        self.waits_for("ImagePullBackOff")
+    }
+
+    /// Its container waits for ever, for this reason: `CreateContainerConfigError`.
+    pub fn waits_for(mut self, reason: &'static str) -> Self {
+        self.start = Start::Waits(reason);
+        self
+    }
+
+    /// Its process, when it ends, was killed for want of memory.
+    pub fn runs_out_of_memory(mut self) -> Self {
+        self.exit = ("OOMKilled", 137);
         self
     }
 
@@ -137,7 +151,7 @@ impl Behaviour {
     pub(super) fn stage(&self, age: Duration) -> (Stage, Option<Duration>) {
         match self.start {
             Start::Never => (Stage::NotReady, None),
-            Start::CannotPull => (Stage::Waiting("ImagePullBackOff"), None),
+            Start::Waits(reason) => (Stage::Waiting(reason), None),
             Start::CrashLoop => crashing(age),
             Start::In(start) if age < start => (
                 Stage::Waiting("ContainerCreating"),

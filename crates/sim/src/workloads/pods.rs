@@ -110,7 +110,7 @@ impl Workloads {
         } else {
             stage
         };
-        self.tell(api, key, &node, life.address, stage);
+        self.tell(api, key, &node, life.address, (stage, behaviour.exit));
         next
     }
 
@@ -145,7 +145,7 @@ impl Workloads {
         });
     }
 
-    fn tell(&self, api: &mut Api, key: &Key, node: &str, address: u32, stage: Stage) {
+    fn tell(&self, api: &mut Api, key: &Key, node: &str, address: u32, stage: (Stage, Exit)) {
         let stamp = api.clock.stamp();
         api.edit(kinds::POD, key, &self.kubelet, "status", |live| {
             default(live, &["spec", "nodeName"], node);
@@ -159,7 +159,10 @@ pub(super) fn fits(node: &Value, selector: &Value) -> bool {
     pairs(selector, &[]).all(|(label, value)| text(node, &["metadata", "labels", label]) == value)
 }
 
-fn write_status(pod: &mut Value, address: u32, stage: Stage, stamp: &str) {
+/// How the process of a container ends: reason and exit code.
+type Exit = (&'static str, i64);
+
+fn write_status(pod: &mut Value, address: u32, (stage, exit): (Stage, Exit), stamp: &str) {
     let is_ready = stage == Stage::Ready;
     let mut conditions = list(pod, &["status", "conditions"]).to_vec();
     for kind in ["PodScheduled", "Initialized"] {
@@ -187,7 +190,7 @@ fn write_status(pod: &mut Value, address: u32, stage: Stage, stamp: &str) {
     }
     let containers: Vec<Value> = list(pod, &["spec", "containers"])
         .iter()
-        .map(|container| container_status(container, stage, stamp))
+        .map(|container| container_status(container, stage, exit, stamp))
         .collect();
     let phase = match stage {
         Stage::Waiting(_) => "Pending",
@@ -204,7 +207,7 @@ fn write_status(pod: &mut Value, address: u32, stage: Stage, stamp: &str) {
     set(status, &["containerStatuses"], containers);
 }
 
-fn container_status(container: &Value, stage: Stage, stamp: &str) -> Value {
+fn container_status(container: &Value, stage: Stage, (reason, code): Exit, stamp: &str) -> Value {
     let (shown, restarts) = match stage {
         // The start of a container is told by the pod's condition; here it would only make writes differ.
         Stage::Ready | Stage::NotReady => (json!({"running": {}}), 0),
@@ -215,11 +218,11 @@ fn container_status(container: &Value, stage: Stage, stamp: &str) -> Value {
         "name": dig(container, &["name"]), "image": dig(container, &["image"]), "imageID": "", "state": shown,
         "ready": stage == Stage::Ready, "started": stage == Stage::Ready, "restartCount": restarts,
     });
-    if restarts > 0 {
+    if matches!(stage, Stage::Crashing(_)) {
         set(
             &mut status,
             &["lastState"],
-            json!({"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": stamp}}),
+            json!({"terminated": {"exitCode": code, "reason": reason, "finishedAt": stamp}}),
         );
     }
     status
