@@ -174,7 +174,25 @@ impl Cluster {
         Ok(releases)
     }
 
-    async fn around(&self, canary: Canary) -> Release {
+    /// Where a watch looks: the Canaries of the namespace that is meant, or of all, or one of them.
+    pub(crate) fn watched(
+        &self,
+        name: Option<&str>,
+        everywhere: bool,
+    ) -> (Api<Canary>, kube::runtime::watcher::Config) {
+        let all = kube::runtime::watcher::Config::default();
+        match name {
+            Some(name) => {
+                let one = format!("metadata.name={}", name_of(name));
+                (self.canaries(), all.fields(&one))
+            }
+            None if everywhere => (Api::all(self.client.clone()), all),
+            None => (self.canaries(), all),
+        }
+    }
+
+    /// The release of a Canary: with its target, as it is now.
+    pub(crate) async fn around(&self, canary: Canary) -> Release {
         let status = canary.status.clone().unwrap_or_default();
         let slipway = status.slipway.clone().unwrap_or_default();
         let target = self.target(&canary).await;

@@ -20,6 +20,7 @@ mod output;
 mod record;
 mod sandbox;
 mod simulate;
+mod screen;
 mod sre;
 mod status;
 mod test;

@@ -27,7 +27,7 @@ use chrono::{TimeDelta, Utc};
 use slipway_sim::World;
 
 use acts::{SCENARIOS, Scenario};
-use live::Live;
+use live::{Live, Message};
 use pace::{Pace, Speed};
 use plain::Plain;
 use serve::Guests;
@@ -125,7 +125,7 @@ async fn play(args: &Args, scenario: &'static Scenario) -> anyhow::Result<()> {
     }
     let pace = Pace::new(args.speed.unwrap_or_default());
     let mut terminal = ratatui::try_init()?;
-    live::listen(inbox);
+    crate::screen::listen(move |input| inbox.send(Message::Input(input)).is_ok());
     let played = Live::new(show, pace, messages, guests)
         .play(&mut terminal)
         .await;

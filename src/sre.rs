@@ -104,7 +104,12 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         .build()?;
     let said = runtime.block_on(async {
         let cluster = Cluster::connect(command.cluster()).await?;
-        command.on(&cluster, Utc::now()).await
+        if let Command::Status(args) = command
+            && args.watch
+        {
+            return status::watch::run(&cluster, args).boxed().await;
+        }
+        command.on(&cluster, Utc::now()).await.map(Some)
     })?;
-    said.print()
+    said.map_or(Ok(ExitCode::SUCCESS), |said| said.print())
 }

@@ -1,4 +1,9 @@
-//! `slipway status`: where releases stand.
+//! `slipway status`: where releases stand, once or live.
+
+#[cfg(test)]
+mod tests;
+mod view;
+pub(crate) mod watch;
 
 use std::collections::BTreeMap;
 
@@ -23,6 +28,9 @@ pub(crate) struct Args {
     /// The form of the output
     #[arg(short, long, value_enum, default_value = "text")]
     output: Form,
+    /// Go on telling, live, until q is pressed; without a terminal as lines, with -o json an object a line
+    #[arg(short, long)]
+    pub(crate) watch: bool,
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
 }
@@ -57,35 +65,40 @@ fn list(cluster: &Cluster, releases: &[Release], now: DateTime<Utc>) -> String {
             cluster.namespace
         );
     }
-    let head = [
-        "CANARY",
-        "PHASE",
-        "WEIGHT",
-        "STEP",
-        "FAILED",
-        "WAITS FOR",
-        "SINCE",
-    ];
-    let mut rows = vec![head.map(str::to_owned).to_vec()];
-    for release in releases {
-        let plan = cluster.plan(release).ok();
-        let (waits, waiting) = match release.waits_for() {
-            Some((what, then)) => (what.to_owned(), since(then, now)),
-            None => (String::new(), String::new()),
-        };
-        rows.push(vec![
-            release.name(),
-            phase(release),
-            format!("{}%", release.weight()),
-            plan.as_ref()
-                .and_then(|plan| step(plan, release))
-                .unwrap_or_default(),
-            failed(release, plan.as_ref()),
-            waits,
-            waiting,
-        ]);
-    }
+    let mut rows = vec![HEAD.map(str::to_owned).to_vec()];
+    rows.extend(releases.iter().map(|it| columns(cluster, it, now).to_vec()));
     table(&rows)
+}
+
+/// The heads of [`columns`].
+const HEAD: [&str; 7] = [
+    "CANARY",
+    "PHASE",
+    "WEIGHT",
+    "STEP",
+    "FAILED",
+    "WAITS FOR",
+    "SINCE",
+];
+
+/// One release in one line.
+fn columns(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> [String; 7] {
+    let plan = cluster.plan(release).ok();
+    let (waits, waiting) = match release.waits_for() {
+        Some((what, then)) => (what.to_owned(), since(then, now)),
+        None => (String::new(), String::new()),
+    };
+    [
+        release.name(),
+        phase(release),
+        format!("{}%", release.weight()),
+        plan.as_ref()
+            .and_then(|plan| step(plan, release))
+            .unwrap_or_default(),
+        failed(release, plan.as_ref()),
+        waits,
+        waiting,
+    ]
 }
 
 fn phase(release: &Release) -> String {
@@ -132,6 +145,12 @@ fn step(plan: &Plan, release: &Release) -> Option<String> {
 
 /// One release, line by line.
 fn one(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> String {
+    let head = format!("Canary {}", release.name());
+    format!("{head}\n{}", table(&lines(cluster, release, now)))
+}
+
+/// What there is to tell of one release, each with its name.
+fn lines(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> Vec<Vec<String>> {
     let plan = cluster.plan(release);
     let mut rows = vec![row("phase", phase(release))];
     if let Some(revision) = revision(release) {
@@ -143,7 +162,9 @@ fn one(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> String {
         if runs(release) {
             rows.push(row("failed", failed(release, Some(plan))));
             rows.extend(next_check(plan, release, now).map(|text| row("next check", text)));
+            rows.extend(time_left(plan, release, now).map(|text| row("time left", text)));
         }
+        rows.extend(deadline(plan, release, now).map(|text| row("deadline", text)));
     }
     if let Some((what, then)) = release.waits_for() {
         rows.push(row(
@@ -158,10 +179,14 @@ fn one(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> String {
         rows.push(row(
             "approved",
             format!(
-                "{} of {} by {}",
+                "{} of {} by {}{}",
                 given.gate,
                 short(&given.said.revision),
-                given.said.by
+                given.said.by,
+                given
+                    .said
+                    .at
+                    .map_or_else(String::new, |at| format!(", {} ago", since(at, now)))
             ),
         ));
     }
@@ -194,8 +219,7 @@ fn one(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> String {
             .into_iter()
             .map(|it| row("not running", it)),
     );
-    let head = format!("Canary {}", release.name());
-    format!("{head}\n{}", table(&rows))
+    rows
 }
 
 fn row(name: &str, value: impl Into<String>) -> Vec<String> {
@@ -218,17 +242,56 @@ fn next_check(plan: &Plan, release: &Release, now: DateTime<Utc>) -> Option<Stri
     (left > chrono::TimeDelta::zero()).then(|| format!("in {}", span(left)))
 }
 
+/// How long the rest of the analysis takes if every check passes.
+fn time_left(plan: &Plan, release: &Release, now: DateTime<Utc>) -> Option<String> {
+    let left = match &plan.strategy {
+        Strategy::Canary { steps, .. } => {
+            let weight = release.status.canary_weight;
+            steps.iter().filter(|step| step.percent() > weight).count()
+        }
+        Strategy::BlueGreen { iterations, .. } | Strategy::AbTesting { iterations } => {
+            let left = iterations - release.status.iterations;
+            usize::try_from(left).unwrap_or(0)
+        }
+    };
+    let after_next = plan.interval * i32::try_from(left).ok()?;
+    let step_at = release.slipway.release.as_ref()?.step_at;
+    let next = step_at.map(|step_at| step_at + plan.interval - now);
+    let next = next.unwrap_or_default().max(chrono::TimeDelta::zero());
+    Some(format!(
+        "{} if every check passes, then the promotion",
+        span(next + after_next)
+    ))
+}
+
+/// How long the side that is awaited may still take.
+fn deadline(plan: &Plan, release: &Release, now: DateTime<Utc>) -> Option<String> {
+    let since = release.slipway.unready_since?;
+    let left = since + plan.progress_deadline - now;
+    (left > chrono::TimeDelta::zero())
+        .then(|| format!("in {}, if it is not ready by then", span(left)))
+}
+
 /// What the last tick read.
 fn last_values(release: &Release) -> Option<&BTreeMap<String, f64>> {
     let ticks = &release.slipway.release.as_ref()?.ticks;
     ticks.last().map(|tick| &tick.values)
 }
 
+/// What stands behind a value within its limit, and behind one beyond it.
+const PASSES: char = '✓';
+const FAILS: char = '✗';
+
 /// A check with its limit and what it read last.
 fn judged(check: &MetricCheck, last: Option<&BTreeMap<String, f64>>) -> String {
     let limit = format!("{} {}", check.name, origin::limit(check));
     match last.and_then(|last| last.get(&check.name)) {
-        Some(value) => format!("{limit}, last {value:.2}"),
+        Some(value) => {
+            let passes = check.min.is_none_or(|min| *value >= min)
+                && check.max.is_none_or(|max| *value <= max);
+            let mark = if passes { PASSES } else { FAILS };
+            format!("{limit}, last {value:.2} {mark}")
+        }
         None => limit,
     }
 }

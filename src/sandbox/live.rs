@@ -1,25 +1,24 @@
 //! The show in a terminal, at a pace, with keys.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::KeyEvent;
 use ratatui::DefaultTerminal;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::pace::Pace;
 use super::serve::{Guest, Guests};
 use super::show::Show;
 use super::view::{self, Footer};
+use crate::screen::{Input, Signals, is_pressed, leaves};
 
 /// How often the screen is drawn at most.
 const FRAME: Duration = Duration::from_millis(33);
 
 /// What comes in from outside of virtual time.
 pub(super) enum Message {
-    Key(KeyEvent),
-    /// The terminal has another size.
-    Resized,
+    /// A key, or another size of the terminal.
+    Input(Input),
     /// Somebody asks the API server or Prometheus.
     Guest(Box<Guest>),
 }
@@ -100,13 +99,13 @@ impl Live {
                 self.pace.rest()
             };
             match self.inbox.recv_timeout(rest) {
-                Ok(Message::Key(key)) => {
+                Ok(Message::Input(Input::Key(key))) => {
                     if self.press(key) == Audience::Leaves {
                         return Ok(Audience::Leaves);
                     }
                     self.draw(terminal)?;
                 }
-                Ok(Message::Resized) => self.draw(terminal)?,
+                Ok(Message::Input(Input::Resized)) => self.draw(terminal)?,
                 Ok(Message::Guest(guest)) => {
                     if let Some(guests) = &self.guests {
                         guests.serve(*guest).await;
@@ -120,64 +119,18 @@ impl Live {
     }
 
     fn press(&mut self, key: KeyEvent) -> Audience {
-        if key.kind == KeyEventKind::Release {
+        if !is_pressed(key) {
             return Audience::Stays;
         }
-        let with_control = key.modifiers.contains(KeyModifiers::CONTROL);
-        let letter = key.code.as_char();
-        match letter {
-            Some('c' | 'd') if with_control => return Audience::Leaves,
-            Some('q') => return Audience::Leaves,
+        if leaves(key) {
+            return Audience::Leaves;
+        }
+        match key.code.as_char() {
             Some(' ') => self.pace.is_paused = !self.pace.is_paused,
             Some('+' | '=') => self.pace.faster(),
             Some('-') => self.pace.slower(),
             Some(_) | None => {}
         }
-        if key.code == KeyCode::Esc {
-            Audience::Leaves
-        } else {
-            Audience::Stays
-        }
+        Audience::Stays
     }
-}
-
-/// The signals that end a process, held back until what must be put right is put right.
-pub(super) struct Signals([Signal; 3]);
-
-impl Signals {
-    /// # Errors
-    /// When the operating system refuses.
-    pub(super) fn listen() -> std::io::Result<Self> {
-        let kinds = [
-            SignalKind::terminate(),
-            SignalKind::hangup(),
-            SignalKind::interrupt(),
-        ];
-        let [terminate, hangup, interrupt] = kinds.map(signal);
-        Ok(Self([terminate?, hangup?, interrupt?]))
-    }
-
-    /// Whether one has come.
-    pub(super) fn ask_to_end(&mut self) -> bool {
-        let come = |signal: &mut Signal| futures::FutureExt::now_or_never(signal.recv()).is_some();
-        self.0.iter_mut().any(come)
-    }
-}
-
-/// Reads the keyboard until the process ends: reading cannot be called off.
-pub(super) fn listen(inbox: Sender<Message>) {
-    std::thread::spawn(move || {
-        while let Ok(event) = crossterm::event::read() {
-            let message = match event {
-                Event::Key(key) => Message::Key(key),
-                Event::Resize(..) => Message::Resized,
-                Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_) => {
-                    continue;
-                }
-            };
-            if inbox.send(message).is_err() {
-                return;
-            }
-        }
-    });
 }

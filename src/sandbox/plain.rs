@@ -5,12 +5,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 
 use slipway_api::Phase;
 
-use super::live::{Message, Signals};
+use super::live::Message;
 use super::pace::Pace;
 use super::picture::{Measured, Release};
 use super::serve::Guests;
 use super::show::{Line, Show, Voice};
 use super::words;
+use crate::screen::Signals;
 
 /// How wide the bar is.
 const BAR: i64 = 20;
@@ -91,7 +92,7 @@ impl Plain {
                         guests.serve(*guest).await;
                     }
                 }
-                Ok(Message::Key(_) | Message::Resized) => {}
+                Ok(Message::Input(_)) => {}
                 Err(RecvTimeoutError::Timeout) => return,
                 Err(RecvTimeoutError::Disconnected) => {
                     std::thread::sleep(self.pace.rest());

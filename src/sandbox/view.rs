@@ -4,7 +4,7 @@ use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line as Row, Span};
-use ratatui::widgets::{Block, BorderType, Padding, Paragraph, Wrap};
+use ratatui::widgets::{Padding, Paragraph, Wrap};
 use slipway_api::Phase;
 
 use super::cluster::{INSIDERS, RATE, Service};
@@ -12,12 +12,7 @@ use super::pace::Pace;
 use super::picture::{Measured, Release};
 use super::show::{Line, Show, Stage, Voice};
 use super::words;
-
-const OLD: Color = Color::Blue;
-const NEW: Color = Color::Yellow;
-const GOOD: Color = Color::Green;
-const BAD: Color = Color::Red;
-const QUIET: Color = Color::DarkGray;
+use crate::screen::{BAD, GOOD, NEW, OLD, QUIET, block, cells};
 
 /// What stands below the users, when there is something.
 #[derive(Clone, Debug, Default)]
@@ -58,13 +53,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, show: &Show, pace: &Pace, footer: &Foo
     frame.render_widget(services_panel(show, services), services);
     frame.render_widget(log_panel(show, log), log);
     frame.render_widget(users_line(show, footer), users);
-}
-
-fn block(title: &str) -> Block<'static> {
-    Block::bordered()
-        .border_type(BorderType::Rounded)
-        .border_style(Style::new().fg(QUIET))
-        .title(Span::from(format!(" {title} ")).bold())
 }
 
 fn header(show: &Show, pace: &Pace) -> Paragraph<'static> {
@@ -181,14 +169,6 @@ fn traffic_panel(show: &Show, release: &Release, area: Rect) -> Paragraph<'stati
     }
     let title = format!("Who answers the users of {}", release.service.name());
     Paragraph::new(vec![bar, Row::from(below)]).block(block(&title))
-}
-
-/// How many cells of a bar a share fills: at least one, where it is anything.
-fn cells(percent: f64, width: usize) -> usize {
-    let width = u32::try_from(width).map_or(0.0, f64::from);
-    let cells = (percent.clamp(0.0, 100.0) * width / 100.0).ceil();
-    // A number of cells of a terminal prints as a whole one.
-    format!("{cells:.0}").parse().unwrap_or(0)
 }
 
 fn checks_panel(show: &Show, release: &Release) -> Paragraph<'static> {
