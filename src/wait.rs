@@ -52,7 +52,7 @@ const TIMEOUT: u8 = 2;
 
 /// Waits.
 pub(crate) async fn run(cluster: &Cluster, args: &Args) -> anyhow::Result<Said> {
-    let said = wait(cluster, args).await?;
+    let said = Box::pin(wait(cluster, args)).await?;
     if args.output == Form::Text {
         return Ok(said);
     }

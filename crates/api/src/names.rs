@@ -68,7 +68,7 @@ pub const TRACKED_CONFIG_MAP: &str = "configmap/";
 pub const TRACKED_SECRET: &str = "secret/";
 
 /// The providers of metrics that a MetricTemplate may name.
-pub const METRIC_PROVIDERS: [&str; 11] = [
+pub const METRIC_PROVIDERS: [&str; 12] = [
     "prometheus",
     "influxdb",
     "datadog",
@@ -80,6 +80,7 @@ pub const METRIC_PROVIDERS: [&str; 11] = [
     "dynatrace",
     "keptn",
     "splunk",
+    "web",
 ];
 /// The chats that an AlertProvider may name.
 pub const ALERT_PROVIDERS: [&str; 6] =
@@ -134,11 +135,13 @@ pub mod annotation {
     pub const APPROVE: &str = "slipway.dev/approve";
     /// The releases of the same namespace that go first, such as `database,cache`.
     pub const AFTER: &str = "slipway.dev/after";
+    /// The Secret with the credentials of the Canary's own `metricsServer`; heeded on the Canary alone.
+    pub const METRICS_SERVER_SECRET: &str = "slipway.dev/metrics-server-secret";
     /// The part that the sequential test plays: `off`, `shadow`, `protect` or `full`.
     pub const ANALYSIS_MODE: &str = "slipway.dev/analysis-mode";
 
     /// Every key, in the order of the reference.
-    pub const ALL: [&str; 23] = [
+    pub const ALL: [&str; 24] = [
         RELEASE,
         INTERVAL,
         THRESHOLD,
@@ -161,6 +164,7 @@ pub mod annotation {
         ON_PROVIDER_ERROR,
         APPROVE,
         AFTER,
+        METRICS_SERVER_SECRET,
         ANALYSIS_MODE,
     ];
 }

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
+use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::runtime::reflector::ObjectRef;
 use secrecy::SecretSlice;
-use slipway_api::{Canary, MetricProviderSpec, MetricTemplate, Phase};
+use slipway_api::{
+    Canary, MetricProviderSpec, MetricTemplate, Phase, RECORDED_TEXT, SecretReference,
+};
 use slipway_core::decision::{Question, Subject};
 use slipway_core::observation::{Answer, Answered, Reading, Verdict};
 use slipway_core::plan::{Hook, MetricCheck, MetricSource, Plan};
 use slipway_hooks::{Payload, webhook};
 use slipway_metrics::builtin::{self, Telemetry};
-use slipway_metrics::{SecretData, Variables, template};
+use slipway_metrics::{Ask, SecretData, Transport, Variables, template};
 use tracing::debug;
 
-use crate::http::{Limits, Retry, send_retrying};
+use crate::http::{Certificates, Limits, Redirects, Retry, send_retrying};
 use crate::observe::store::CanaryKey;
 use crate::reconcile::{name, panic_text};
 use crate::record::metrics::ReleaseLabels;
@@ -168,19 +171,13 @@ impl Asking {
             | MetricSource::Query(_)
             | MetricSource::Template { .. } => builtin::request_duration(telemetry, &variables),
         };
-        query.reading(
-            self.query(&self.server(), None, &query.text, &check.interval)
-                .await,
-        )
+        query.reading(self.ask_server(&query.text, &check.interval).await)
     }
 
     async fn inline(&self, check: &MetricCheck, text: &str) -> Reading {
         let variables = Variables::new(&self.plan, &self.canary.spec, check);
         match template::render(text, &variables) {
-            Ok(query) => {
-                self.query(&self.server(), None, &query, &check.interval)
-                    .await
-            }
+            Ok(query) => self.ask_server(&query, &check.interval).await,
             Err(error) => Reading::Unusable(format!(
                 "the query of metric {} does not render: {error}",
                 check.name
@@ -199,63 +196,133 @@ impl Asking {
             Ok(query) => query,
             Err(error) => return Reading::Unusable(format!("{said} query render error: {error}")),
         };
-        let secret = match &found.spec.provider.secret_ref {
-            None => None,
-            Some(reference) => match self.shell.secret(namespace, &reference.name).await {
-                Ok(secret) => Some(secret),
-                Err(why) => {
-                    return Reading::Unusable(format!(
-                        "{said} secret {} error: {why}",
-                        reference.name
-                    ));
-                }
-            },
-        };
-        self.query(
+        let reference = found.spec.provider.secret_ref.as_ref();
+        let secret = reference.map(|reference| Key {
+            namespace: namespace.to_owned(),
+            name: reference.name.clone(),
+            address: None,
+        });
+        let asked = self.query(
             &found.spec.provider,
             secret.as_ref(),
             &query,
             &check.interval,
-        )
-        .await
+        );
+        let asked = asked.await.map(|reading| naming(reading, &query));
+        asked.unwrap_or_else(|NoSecret { name, why }| {
+            Reading::Unusable(format!("{said} secret {name} error: {why}"))
+        })
     }
 
+    /// Asks the Prometheus of the Canary, else the controller's, each with its own credentials: the controller's are never sent to an address that
+    /// a Canary names.
+    async fn ask_server(&self, query: &str, interval: &str) -> Reading {
+        let key = |namespace: &String, name: &String| Key {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            address: self.plan.metrics_server.clone(),
+        };
+        let (address, secret) = if let Some(address) = &self.plan.metrics_server {
+            let name = self.plan.metrics_server_secret.as_ref();
+            let secret = name.map(|name| key(&self.plan.canary.namespace, name));
+            (address, secret)
+        } else {
+            let named = self.shell.metrics_server_secret.as_ref();
+            let secret = named.map(|(namespace, name)| key(namespace, name));
+            (&self.shell.metrics_server, secret)
+        };
+        let mut spec = slipway_metrics::server(address);
+        spec.secret_ref = secret.as_ref().map(|secret| SecretReference {
+            name: secret.name.clone(),
+        });
+        let asked = self.query(&spec, secret.as_ref(), query, interval);
+        asked.await.unwrap_or_else(|NoSecret { name, why }| {
+            Reading::Unusable(format!("Secret {name} of the metrics server: {why}"))
+        })
+    }
+
+    /// Asks, with credentials that are read at use: where they are refused they are read once more, since they may just have been renewed (FC-067).
     async fn query(
         &self,
         spec: &MetricProviderSpec,
-        secret: Option<&SecretData>,
+        secret: Option<&Key>,
         query: &str,
         interval: &str,
-    ) -> Reading {
+    ) -> Result<Reading, NoSecret> {
         let provider = match slipway_metrics::provider(&spec.type_) {
             Ok(provider) => provider,
-            Err(unsupported) => return Reading::Unusable(unsupported.to_string()),
+            Err(unsupported) => return Ok(Reading::Unusable(unsupported.to_string())),
         };
-        let request = match provider.request(spec, secret, query, interval) {
-            Ok(request) => request,
-            Err(error) => return Reading::Unusable(error.to_string()),
-        };
-        let transport = provider.transport(spec);
-        let limits = Limits {
-            timeout: positive(transport.timeout),
-            verify_tls: transport.verify_tls,
-            ..Limits::default()
-        };
-        match self.shell.http.send(request, &limits).await {
-            Ok(response) => provider.reading(response.status(), response.body()),
-            Err(error) => Reading::Failed(error.to_string()),
+        let ask = Ask::now(query, interval, self.shell.clock.now());
+        let mut refused = None;
+        for _ in 0..2 {
+            let data = match secret {
+                Some(key) => Some(self.shell.credentials(key).await?),
+                None => None,
+            };
+            let request = match provider.request(spec, data.as_ref(), &ask) {
+                Ok(request) => request,
+                Err(error) => return Ok(Reading::Unusable(error.to_string())),
+            };
+            let limits = limits(provider.transport(spec), data.as_ref());
+            let response = match self.shell.http.send(request, &limits).await {
+                Ok(response) => response,
+                Err(error) => return Ok(Reading::Failed(error.to_string())),
+            };
+            let reading = provider.reading(query, response.status(), response.body());
+            if secret.is_none() || response.status() != http::StatusCode::UNAUTHORIZED {
+                return Ok(reading);
+            }
+            refused = Some(reading);
         }
+        Ok(refused.unwrap_or_else(|| Reading::Failed("the credentials are refused".to_owned())))
     }
+}
 
-    /// The Prometheus of the Canary, else the controller's.
-    fn server(&self) -> MetricProviderSpec {
-        let address = self
-            .plan
-            .metrics_server
-            .as_deref()
-            .unwrap_or(&self.shell.metrics_server);
-        slipway_metrics::server(address)
+/// What was not measured, with the query that did not measure it: a template is rendered for each release, and may be used by many.
+fn naming(reading: Reading, query: &str) -> Reading {
+    let with = |why: String| {
+        let query = slipway_core::words::bounded(query, RECORDED_TEXT);
+        format!("{why}, asked was {query}")
+    };
+    match reading {
+        Reading::Value(_) | Reading::Unusable(_) => reading,
+        Reading::NoData(why) => Reading::NoData(with(why)),
+        Reading::Ambiguous(why) => Reading::Ambiguous(why),
+        Reading::Failed(why) => Reading::Failed(with(why)),
     }
+}
+
+/// How a provider is asked; a redirect does not carry credentials to another server.
+fn limits(transport: Transport, secret: Option<&SecretData>) -> Limits {
+    let certificates = secret.and_then(slipway_metrics::certificates);
+    Limits {
+        timeout: positive(transport.timeout),
+        verify_tls: transport.verify_tls,
+        certificates: certificates.map(|given| Certificates {
+            ca: given.ca,
+            identity: given.identity,
+        }),
+        redirects: match secret {
+            Some(_) => Redirects::SameServer,
+            None => Redirects::Anywhere,
+        },
+        ..Limits::default()
+    }
+}
+
+/// A Secret with credentials.
+struct Key {
+    namespace: String,
+    name: String,
+    /// The address that a Canary sends it to, which the Secret must allow itself.
+    address: Option<String>,
+}
+
+/// Why there are no credentials.
+struct NoSecret {
+    name: String,
+    why: String,
 }
 
 impl Shell {
@@ -270,15 +337,41 @@ impl Shell {
 
     /// The data of a Secret, read anew: it is never stored (FC-067).
     pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
-        let api: Api<k8s_openapi::api::core::v1::Secret> =
-            Api::namespaced(self.client.clone(), namespace);
-        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
-        let secret = found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))?;
-        let data = secret.data.unwrap_or_default().into_iter();
-        Ok(data
-            .map(|(key, value)| (key, SecretSlice::from(value.0)))
-            .collect())
+        self.read_secret(namespace, name).await.map(data_of)
     }
+
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))
+    }
+
+    /// The credentials of a server of metrics; those that a Canary sends somewhere only where they say themselves that they are meant for it.
+    async fn credentials(&self, key: &Key) -> Result<SecretData, NoSecret> {
+        let failed = |why: String| NoSecret {
+            name: key.name.clone(),
+            why,
+        };
+        let secret = self.read_secret(&key.namespace, &key.name).await;
+        let secret = secret.map_err(failed)?;
+        let annotations = secret.metadata.annotations.as_ref();
+        let said = annotations.and_then(|all| all.get(slipway_metrics::MEANT_FOR));
+        let is_meant =
+            |address: &String| slipway_metrics::is_meant_for(said.map(String::as_str), address);
+        if key.address.as_ref().is_none_or(is_meant) {
+            return Ok(data_of(secret));
+        }
+        Err(failed(format!(
+            "its annotation {} must name the server of spec.metricsServer, by scheme, host and port",
+            slipway_metrics::MEANT_FOR
+        )))
+    }
+}
+
+fn data_of(secret: Secret) -> SecretData {
+    let data = secret.data.unwrap_or_default().into_iter();
+    data.map(|(key, value)| (key, SecretSlice::from(value.0)))
+        .collect()
 }
 
 fn positive(span: chrono::TimeDelta) -> Duration {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use secrecy::SecretString;
+use secrecy::{SecretSlice, SecretString};
 
 pub use error::{HttpError, HttpErrorKind};
 pub use live::{HttpClient, HttpClientError, install_crypto};
@@ -52,6 +52,29 @@ pub struct Limits {
     /// The proxy of this call; without one the environment's (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) is used, never for loopback
     /// addresses, and none at all when certificates are not verified (as Flagger does).
     pub proxy: Option<SecretString>,
+    /// Certificates of this call besides the usual ones.
+    pub certificates: Option<Certificates>,
+    /// Whether redirects lead anywhere, or only within the server that was asked: one that has our credentials must not hand them on.
+    pub redirects: Redirects,
+}
+
+/// Where redirects may lead.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Redirects {
+    /// Anywhere, as with Go's client.
+    #[default]
+    Anywhere,
+    /// To the same scheme, host and port; another one is an answer like any other, with its status.
+    SameServer,
+}
+
+/// Certificates of one call (PEM).
+#[derive(Clone, Debug)]
+pub struct Certificates {
+    /// What the server's certificate is trusted by, besides the usual ones.
+    pub ca: Option<SecretSlice<u8>>,
+    /// Our certificate and its key.
+    pub identity: Option<(SecretSlice<u8>, SecretSlice<u8>)>,
 }
 
 /// What a body beyond the limit means.
@@ -72,6 +95,8 @@ impl Default for Limits {
             excess: Excess::Refuse,
             verify_tls: true,
             proxy: None,
+            certificates: None,
+            redirects: Redirects::default(),
         }
     }
 }

@@ -224,6 +224,11 @@ fn make_shell(
         metrics,
     } = kept;
     let api = world.clients.api.clone();
+    let own_namespace = api.default_namespace().to_owned();
+    let metrics_server_secret = settings.metrics_server_secret.clone().map(|secret| {
+        let namespace = secret.namespace.unwrap_or(own_namespace);
+        (namespace, secret.name)
+    });
     let for_releases = &settings.releases;
     let own_routes = for_releases.codecs.own_routes && !world.clients.mesh_is_elsewhere;
     Shell {
@@ -257,6 +262,7 @@ fn make_shell(
             ..for_releases.codecs.clone()
         },
         metrics_server: settings.metrics_server.as_str().to_owned(),
+        metrics_server_secret,
         mesh_provider: for_releases.defaults.provider.clone(),
         tracks_configs: for_releases.config_tracking,
         cluster_name: settings.notify.cluster_name.clone().unwrap_or_default(),

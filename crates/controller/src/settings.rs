@@ -45,6 +45,8 @@ pub struct Settings {
     pub releases: ReleaseSettings,
     /// The Prometheus of built-in checks and of queries in a Canary, unless the Canary names its own.
     pub metrics_server: Endpoint,
+    /// `--metrics-server-secret`: the credentials of that Prometheus. A Canary's own server is never sent them.
+    pub metrics_server_secret: Option<SecretName>,
     /// The election; `None`: we work without asking anybody.
     pub leader: Option<LeaderSettings>,
     /// Who is told.
@@ -72,6 +74,41 @@ pub struct ClusterSettings {
     pub mesh_kubeconfig: Option<PathBuf>,
     /// `-namespace`.
     pub namespaces: Namespaces,
+}
+
+/// Where a Secret is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretName {
+    /// Its namespace; `None`: the controller's own.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl SecretName {
+    /// `NAMESPACE/NAME`, or `NAME`.
+    ///
+    /// # Errors
+    /// A [`Problem`] of `field`, when it is neither.
+    pub fn parse(field: &str, text: &str) -> Result<Self, Problem> {
+        let (namespace, name) = match text.split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, text),
+        };
+        let plain = |letter: char| {
+            letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '-' | '.')
+        };
+        let is_name = |text: &str| !text.is_empty() && text.chars().all(plain);
+        if !is_name(name) || !namespace.is_none_or(is_name) {
+            let allowed =
+                "must be NAMESPACE/NAME of a Secret, or NAME in the controller's namespace";
+            return Err(Problem::new(field, text, allowed));
+        }
+        Ok(Self {
+            namespace: namespace.map(str::to_owned),
+            name: name.to_owned(),
+        })
+    }
 }
 
 /// So many requests within so long a time.

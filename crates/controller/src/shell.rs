@@ -52,6 +52,8 @@ pub(crate) struct Shell {
     pub(crate) codecs: CodecSettings,
     /// The Prometheus of Canaries that name none.
     pub(crate) metrics_server: String,
+    /// Its credentials: namespace and name of a Secret.
+    pub(crate) metrics_server_secret: Option<(String, String)>,
     /// `-mesh-provider`, which decides on the built-in queries as well.
     pub(crate) mesh_provider: String,
     /// Whether ConfigMaps and Secrets are tracked.

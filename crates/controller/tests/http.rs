@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Request;
-use slipway_controller::http::{Excess, Http, HttpClient, HttpError, HttpErrorKind, Limits};
+use slipway_controller::http::{
+    Certificates, Excess, Http, HttpClient, HttpError, HttpErrorKind, Limits, Redirects,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep};
@@ -389,4 +391,91 @@ async fn a_proxy_gets_the_request_for_another_host() {
     };
     let response = post("http://gate.test/hook", &limits).await.unwrap();
     assert_eq!(text(&response), "POST http://gate.test/hook HTTP/1.1");
+}
+
+#[tokio::test]
+async fn credentials_are_not_handed_on_to_another_server_by_a_redirect() {
+    let other = Server::answering(|request| {
+        let has_key = request.to_lowercase().contains("x-key: secret");
+        let body = if has_key { "stolen" } else { "nothing" };
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    })
+    .await;
+    let target = other.url.clone();
+    let first = Server::start(move |mut stream| {
+        let target = target.clone();
+        async move {
+            while let Some(request) = read_request(&mut stream).await {
+                let place = if request.starts_with("GET /within") {
+                    "/done"
+                } else {
+                    &target
+                };
+                let body = if request.starts_with("GET /done") {
+                    "here"
+                } else {
+                    ""
+                };
+                let answer = if body.is_empty() {
+                    format!("HTTP/1.1 302 Found\r\nlocation: {place}\r\ncontent-length: 0\r\n\r\n")
+                } else {
+                    format!(
+                        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+                        body.len()
+                    )
+                };
+                if stream.write_all(answer.as_bytes()).await.is_err() {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    let ask = async |path: &str, redirects: Redirects| {
+        let request = Request::get(format!("{}{path}", first.url)).header("x-key", "secret");
+        let limits = Limits {
+            redirects,
+            ..Limits::default()
+        };
+        let request = request.body(Vec::new()).unwrap();
+        let answer = HttpClient::new().send(request, &limits).await.unwrap();
+        let body = String::from_utf8(answer.body().clone()).unwrap();
+        (answer.status().as_u16(), body)
+    };
+    let ok = |body: &str| (200, body.to_owned());
+    assert_eq!(
+        ask("/out", Redirects::Anywhere).await,
+        ok("stolen"),
+        "Go's client, for hooks"
+    );
+    assert_eq!(
+        ask("/out", Redirects::SameServer).await,
+        (302, String::new())
+    );
+    assert_eq!(ask("/within", Redirects::SameServer).await, ok("here"));
+}
+
+#[tokio::test]
+async fn certificates_that_are_none_fail_the_call_and_are_not_shown() {
+    let rubbish = || {
+        secrecy::SecretSlice::from(
+            b"-----BEGIN CERTIFICATE-----\nSSSS\n-----END CERTIFICATE-----\n".to_vec(),
+        )
+    };
+    let limits = Limits {
+        certificates: Some(Certificates {
+            ca: Some(rubbish()),
+            identity: Some((rubbish(), rubbish())),
+        }),
+        ..Limits::default()
+    };
+    let request = Request::get("https://127.0.0.1:1/")
+        .body(Vec::new())
+        .unwrap();
+    let failed = HttpClient::new().send(request, &limits).await.unwrap_err();
+    let shown = format!("{failed} {failed:?} {limits:?}");
+    assert!(!shown.contains("SSSS"), "{shown}");
 }

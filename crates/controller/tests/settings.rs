@@ -11,7 +11,7 @@ use slipway_controller::leader::{LEASE_NAME, Timings};
 use slipway_controller::record::metrics::Metrics;
 use slipway_controller::settings::{
     AnnotationScope, Args, GlobalNotifier, LogFormat, Namespaces, Origin, ParseError, Policy, Rate,
-    Settings, client, clients,
+    SecretName, Settings, client, clients,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -571,4 +571,21 @@ async fn requests_to_the_api_server_say_who_asks_and_are_counted() {
     let text = metrics.encode();
     let expected = r#"slipway_api_requests_total{verb="list",resource="discovery",code="403"} 1"#;
     assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn the_secret_of_the_metrics_server_is_named_with_or_without_its_namespace() {
+    let named = |text: &str| SecretName::parse("--metrics-server-secret", text);
+    let secret = |namespace: Option<&str>, name: &str| SecretName {
+        namespace: namespace.map(str::to_owned),
+        name: name.to_owned(),
+    };
+    assert_eq!(named("prom"), Ok(secret(None, "prom")));
+    assert_eq!(
+        named("monitoring/prom"),
+        Ok(secret(Some("monitoring"), "prom"))
+    );
+    for wrong in ["", "/", "a/", "/a", "a/b/c", "Prom", "a b"] {
+        assert!(named(wrong).is_err(), "{wrong:?}");
+    }
 }

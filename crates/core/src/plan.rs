@@ -71,6 +71,8 @@ pub struct Plan {
     pub revert_on_deletion: bool,
     /// The Prometheus of this Canary instead of the controller's.
     pub metrics_server: Option<String>,
+    /// The Secret of that Prometheus, in the Canary's namespace.
+    pub metrics_server_secret: Option<String>,
     /// The scaler of the target.
     pub autoscaler: Option<Autoscaler>,
     /// The main port of the Services.

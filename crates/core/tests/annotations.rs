@@ -421,7 +421,9 @@ fn the_reference_has_every_annotation_in_order_with_an_example_that_is_allowed()
         } else {
             steps()
         };
-        let plan = plan(&analysis, &[(key, row[1])], &[]);
+        let mut object = canary(&analysis, &[(key, row[1])]);
+        object.spec.metrics_server = Some("https://prometheus.test".to_owned());
+        let plan = Plan::tuned(&object, &annotations(&[]), &Defaults::default());
         assert!(plan.is_ok(), "{row:?}: {:?}", plan.err());
     }
 }

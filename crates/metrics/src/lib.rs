@@ -13,19 +13,30 @@
 //! A new provider is one module, one line in [`provider`], and one folder of golden cases.
 
 mod address;
+mod answer;
 pub mod builtin;
+mod call;
+mod credentials;
+mod datadog;
+mod dynatrace;
+mod graphite;
+mod influxdb;
+mod newrelic;
 mod prometheus;
 mod secret;
+mod splunk;
 pub mod template;
 mod text;
 mod variables;
+mod web;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use http::{Request, StatusCode};
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 use slipway_core::plan::Problem;
 
+pub use credentials::{Certificates, MEANT_FOR, certificates, is_meant_for};
 pub use prometheus::server;
 pub use secret::SecretData;
 pub use variables::Variables;
@@ -34,8 +45,7 @@ pub use variables::Variables;
 pub trait MetricProvider: Sync {
     /// The request that asks for one number.
     ///
-    /// **Shape**: `secret` is the data of the Secret that `spec.secretRef` names, read anew for each request (FC-067); `interval`
-    /// is the window of the check as it was written.
+    /// **Shape**: `secret` is the data of the Secret that `spec.secretRef` names, read anew for each request (FC-067).
     ///
     /// # Errors
     /// A mistake in the spec, the secret or the query: the check is unusable until somebody mends it.
@@ -43,12 +53,11 @@ pub trait MetricProvider: Sync {
         &self,
         spec: &MetricProviderSpec,
         secret: Option<&SecretData>,
-        query: &str,
-        interval: &str,
+        ask: &Ask<'_>,
     ) -> Result<Request<Vec<u8>>, MetricError>;
 
-    /// What the answer says. Never panics, whatever the body holds, and gives [`Reading::Value`] for one finite number only.
-    fn reading(&self, status: StatusCode, body: &[u8]) -> Reading;
+    /// What the answer to that query says. Never panics, whatever the body holds, and gives [`Reading::Value`] for one finite number only.
+    fn reading(&self, query: &str, status: StatusCode, body: &[u8]) -> Reading;
 
     /// The request that finds out whether the provider answers at all.
     ///
@@ -64,10 +73,39 @@ pub trait MetricProvider: Sync {
     ///
     /// # Errors
     /// What was answered instead, as text for an event.
-    fn probed(&self, status: StatusCode, body: &[u8]) -> Result<(), String>;
+    fn probed(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
+        answer::probed(status, body)
+    }
 
     /// How its requests are to be sent.
-    fn transport(&self, spec: &MetricProviderSpec) -> Transport;
+    fn transport(&self, spec: &MetricProviderSpec) -> Transport {
+        Transport {
+            timeout: TimeDelta::seconds(5),
+            verify_tls: !spec.insecure_skip_verify,
+        }
+    }
+}
+
+/// One asking of a query.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The query, rendered.
+    pub query: &'a str,
+    /// The window of the check, as it was written.
+    pub interval: &'a str,
+    /// When it is asked.
+    pub now: DateTime<Utc>,
+}
+
+impl<'a> Ask<'a> {
+    /// A query that is asked at that time.
+    pub const fn now(query: &'a str, interval: &'a str, now: DateTime<Utc>) -> Self {
+        Self {
+            query,
+            interval,
+            now,
+        }
+    }
 }
 
 /// How a request is to be sent.
@@ -87,24 +125,31 @@ pub struct Transport {
 pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> {
     match Kind::of(kind) {
         Some(Kind::Prometheus) => Ok(&prometheus::Prometheus),
+        Some(Kind::Influxdb) => Ok(&influxdb::Influxdb),
+        Some(Kind::Datadog) => Ok(&datadog::Datadog),
+        Some(Kind::Newrelic) => Ok(&newrelic::NewRelic),
+        Some(Kind::Graphite) => Ok(&graphite::Graphite),
+        Some(Kind::Dynatrace) => Ok(&dynatrace::Dynatrace),
+        Some(Kind::Splunk) => Ok(&splunk::Splunk),
+        Some(Kind::Web) => Ok(&web::Web),
         Some(
-            known @ (Kind::Influxdb
-            | Kind::Datadog
-            | Kind::ExternalMetrics
-            | Kind::Stackdriver
-            | Kind::Cloudwatch
-            | Kind::Newrelic
-            | Kind::Graphite
-            | Kind::Dynatrace
-            | Kind::Keptn
-            | Kind::Splunk),
+            known @ (Kind::ExternalMetrics | Kind::Stackdriver | Kind::Cloudwatch | Kind::Keptn),
         ) => Err(Unsupported::NotImplemented(known.as_str())),
         None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
     }
 }
 
 /// The types of [`provider`] that have a codec.
-pub const IMPLEMENTED: &[&str] = &["prometheus"];
+pub const IMPLEMENTED: &[&str] = &[
+    "prometheus",
+    "influxdb",
+    "datadog",
+    "newrelic",
+    "graphite",
+    "dynatrace",
+    "splunk",
+    "web",
+];
 
 /// A type of provider that [`provider`] has no codec for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -150,10 +195,11 @@ enum Kind {
     Dynatrace,
     Keptn,
     Splunk,
+    Web,
 }
 
 impl Kind {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Prometheus,
         Self::Influxdb,
         Self::Datadog,
@@ -165,6 +211,7 @@ impl Kind {
         Self::Dynatrace,
         Self::Keptn,
         Self::Splunk,
+        Self::Web,
     ];
 
     fn of(name: &str) -> Option<Self> {
@@ -184,6 +231,7 @@ impl Kind {
             Self::Dynatrace => "dynatrace",
             Self::Keptn => "keptn",
             Self::Splunk => "splunk",
+            Self::Web => "web",
         }
     }
 }
@@ -197,6 +245,15 @@ pub enum MetricError {
     /// The address is no URL; a password in it is masked.
     #[error("spec.provider.address is {0}, it {allowed}", allowed = address::ALLOWED)]
     Address(String),
+    /// There is no `secretRef`, and the provider needs one.
+    #[error("spec.provider.secretRef is missing, {0}")]
+    SecretNeeded(&'static str),
+    /// The window of the check is none.
+    #[error("the interval of the metric is {0:?}, it must be a duration such as 1m")]
+    Interval(String),
+    /// The query is not what the provider can ask.
+    #[error("the query {0}")]
+    Query(&'static str),
     /// `secretRef` names a Secret that was not given.
     #[error("spec.provider.secretRef names Secret {0}, which could not be read")]
     SecretMissing(String),
@@ -220,6 +277,9 @@ pub enum MetricError {
         /// The key.
         key: &'static str,
     },
+    /// The `headers` of the Secret are none; they are not shown.
+    #[error("Secret {0} has headers that cannot be sent, there must be one `Name: value` a line")]
+    SecretHeaders(String),
     /// A header cannot be sent; its value is not shown.
     #[error(
         "spec.provider.headers has {0:?}, its name must be a token and its values one line of text"
@@ -238,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_the_schema_is_known_and_only_prometheus_is_implemented() {
+    fn every_type_of_the_schema_is_known_and_what_is_not_implemented_is_refused_by_name() {
         assert_eq!(
             Kind::ALL.map(Kind::as_str),
             slipway_api::names::METRIC_PROVIDERS
@@ -260,13 +320,13 @@ mod tests {
                 "{kind:?}"
             );
         }
-        let text = provider("datadog")
+        let text = provider("keptn")
             .err()
             .unwrap()
             .problem()
             .of("MetricTemplate test/latency")
             .to_string();
-        let expected = "MetricTemplate test/latency: spec.provider.type is datadog, not implemented here, must be one of prometheus";
+        let expected = "MetricTemplate test/latency: spec.provider.type is keptn, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, web";
         assert_eq!(text, expected);
     }
 }

@@ -5,16 +5,15 @@
 //! **Differs from Flagger**: several series are refused instead of the last one winning; a scalar is a value; an infinity is none;
 //! a comment in a query does not swallow the lines behind it.
 
-use chrono::TimeDelta;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
-use secrecy::ExposeSecret as _;
+use chrono::DateTime;
+use http::{HeaderValue, Method, Request, StatusCode};
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 
-use crate::address::{Address, basic, sensitive, shown};
-use crate::secret::{self, SecretData};
-use crate::{MetricError, MetricProvider, Transport};
+use crate::address::{Address, shown};
+use crate::credentials::headers;
+use crate::secret::SecretData;
+use crate::{Ask, MetricError, MetricProvider};
 
 mod answer;
 mod query;
@@ -42,10 +41,9 @@ impl MetricProvider for Prometheus {
         &self,
         spec: &MetricProviderSpec,
         secret: Option<&SecretData>,
-        query: &str,
-        _interval: &str,
+        ask: &Ask<'_>,
     ) -> Result<Request<Vec<u8>>, MetricError> {
-        let query = query::on_one_line(query);
+        let query = query::on_one_line(ask.query);
         if query.is_empty() {
             return Err(MetricError::QueryEmpty);
         }
@@ -57,7 +55,7 @@ impl MetricProvider for Prometheus {
         Ok(request)
     }
 
-    fn reading(&self, status: StatusCode, body: &[u8]) -> Reading {
+    fn reading(&self, _query: &str, status: StatusCode, body: &[u8]) -> Reading {
         answer::reading(status, body)
     }
 
@@ -66,7 +64,8 @@ impl MetricProvider for Prometheus {
         spec: &MetricProviderSpec,
         secret: Option<&SecretData>,
     ) -> Result<Request<Vec<u8>>, MetricError> {
-        self.request(spec, secret, PROBE.0, "")
+        // Prometheus is asked of no window: the time does not matter.
+        self.request(spec, secret, &Ask::now(PROBE.0, "", DateTime::UNIX_EPOCH))
     }
 
     fn probed(&self, status: StatusCode, body: &[u8]) -> Result<(), String> {
@@ -78,13 +77,6 @@ impl MetricProvider for Prometheus {
             | Reading::Ambiguous(why)
             | Reading::Failed(why)
             | Reading::Unusable(why) => Err(why),
-        }
-    }
-
-    fn transport(&self, spec: &MetricProviderSpec) -> Transport {
-        Transport {
-            timeout: TimeDelta::seconds(5),
-            verify_tls: !spec.insecure_skip_verify,
         }
     }
 }
@@ -108,83 +100,4 @@ fn target(
     }
     let uri = url.as_str().parse().map_err(|_| wrong())?;
     Ok((uri, authorization))
-}
-
-/// The headers of the spec, and who we are: by the Secret, else by the URL.
-///
-/// Where the spec's headers have an `Authorization`, the token of the Secret is left out: a server that is sent both looks at the first.
-fn headers(
-    spec: &MetricProviderSpec,
-    secret: Option<&SecretData>,
-    from_url: Option<HeaderValue>,
-) -> Result<HeaderMap, MetricError> {
-    let mut headers = HeaderMap::new();
-    for (name, values) in &spec.headers {
-        let wrong = || MetricError::Header(crate::text::bounded(name, 100));
-        let header: HeaderName = name.parse().map_err(|_| wrong())?;
-        for value in values {
-            headers.append(&header, sensitive(value).ok_or_else(wrong)?);
-        }
-    }
-    match credentials(spec, secret)? {
-        Some(Credentials::Token(token)) => {
-            headers.entry(AUTHORIZATION).or_insert(token);
-        }
-        Some(Credentials::Basic(basic)) => {
-            headers.insert(AUTHORIZATION, basic);
-        }
-        None => {
-            if let Some(basic) = from_url {
-                headers.entry(AUTHORIZATION).or_insert(basic);
-            }
-        }
-    }
-    Ok(headers)
-}
-
-/// What the Secret says who we are, as a value of `Authorization`.
-enum Credentials {
-    Token(HeaderValue),
-    Basic(HeaderValue),
-}
-
-/// `token`, else both `username` and `password`. Empty values are no credentials.
-fn credentials(
-    spec: &MetricProviderSpec,
-    secret: Option<&SecretData>,
-) -> Result<Option<Credentials>, MetricError> {
-    let Some(reference) = &spec.secret_ref else {
-        return Ok(None);
-    };
-    let name = || crate::text::bounded(&reference.name, 253);
-    let data = secret.ok_or_else(|| MetricError::SecretMissing(name()))?;
-    let unfit = |key| MetricError::SecretValue {
-        secret: name(),
-        key,
-    };
-    if data.contains_key("token") {
-        let token = secret::text(data, "token").ok_or_else(|| unfit("token"))?;
-        if token.expose_secret().is_empty() {
-            return Ok(None);
-        }
-        let header = sensitive(&format!("Bearer {}", token.expose_secret()))
-            .ok_or_else(|| unfit("token"))?;
-        return Ok(Some(Credentials::Token(header)));
-    }
-    let needed = "either token, or username and password are needed";
-    let needs = |key| {
-        if !data.contains_key(key) {
-            return Err(MetricError::SecretKey {
-                secret: name(),
-                missing: key,
-                needed,
-            });
-        }
-        secret::text(data, key).ok_or_else(|| unfit(key))
-    };
-    let (user, password) = (needs("username")?, needs("password")?);
-    if user.expose_secret().is_empty() || password.expose_secret().is_empty() {
-        return Ok(None);
-    }
-    Ok(basic(user.expose_secret(), password.expose_secret()).map(Credentials::Basic))
 }

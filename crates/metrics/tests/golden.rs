@@ -16,12 +16,13 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chrono::{DateTime, Utc};
 use http::{Request, StatusCode};
 use secrecy::SecretSlice;
 use slipway_api::MetricTemplate;
 use slipway_core::plan::TargetKind;
 use slipway_metrics::builtin::{self, Telemetry};
-use slipway_metrics::{MetricError, SecretData, Variables, provider, template};
+use slipway_metrics::{Ask, MetricError, SecretData, Variables, provider, template};
 
 fn folder(of: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -42,6 +43,11 @@ fn podinfo() -> Variables {
         interval: "1m".to_owned(),
         variables: BTreeMap::from([("code".to_owned(), "5..".to_owned())]),
     }
+}
+
+/// When everything is asked.
+fn noon() -> DateTime<Utc> {
+    DateTime::from_timestamp(1_767_268_800, 0).unwrap()
 }
 
 /// Compares with the file, or writes it.
@@ -92,14 +98,19 @@ fn check(case: &Path) {
     let secret = read("secret.yaml").map(|text| secret_data(&text));
     let codec = provider(&object.spec.provider.type_).unwrap();
     let request = match template::render(&object.spec.query, &podinfo()) {
-        Ok(query) => shown(codec.request(&object.spec.provider, secret.as_ref(), &query, "1m")),
+        Ok(query) => shown(codec.request(
+            &object.spec.provider,
+            secret.as_ref(),
+            &Ask::now(&query, "1m", noon()),
+        )),
         Err(why) => format!("error: {why}\n"),
     };
     compare(&case.join("request.http"), &request);
     if let Some(response) = read("response.http") {
         let (head, body) = response.split_once("\n\n").unwrap();
         let status: StatusCode = head.strip_prefix("HTTP ").unwrap().parse().unwrap();
-        let reading = codec.reading(status, body.trim_end().as_bytes());
+        let query = template::render(&object.spec.query, &podinfo()).unwrap_or_default();
+        let reading = codec.reading(&query, status, body.trim_end().as_bytes());
         compare(&case.join("reading.txt"), &format!("{reading:?}\n"));
     }
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::DateTime;
 use http::StatusCode;
 use proptest::prelude::*;
 use secrecy::SecretSlice;
 use slipway_api::{MetricProviderSpec, SecretReference};
 use slipway_core::observation::Reading;
 use slipway_core::plan::TargetKind;
-use slipway_metrics::{SecretData, Variables, provider, server, template};
+use slipway_metrics::{Ask, SecretData, Variables, provider, server, template};
 
 fn podinfo() -> Variables {
     let name = || "podinfo".to_owned();
@@ -117,14 +118,16 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
         code in 100_u16..600,
     ) {
-        let reading = provider("prometheus").unwrap().reading(StatusCode::from_u16(code).unwrap(), &body);
-        prop_assert!(!matches!(reading, Reading::Value(_)), "{:?}", reading);
+        for kind in slipway_metrics::IMPLEMENTED {
+            let reading = provider(kind).unwrap().reading("/x\n$.a", StatusCode::from_u16(code).unwrap(), &body);
+            prop_assert!(!matches!(reading, Reading::Value(_)), "{}: {:?}", kind, reading);
+        }
     }
 
     #[test]
     fn a_number_is_read_as_it_was_written(value in any::<f64>()) {
         let body = format!(r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{}},"value":[1,"{value}"]}}]}}}}"#);
-        let reading = provider("prometheus").unwrap().reading(StatusCode::OK, body.as_bytes());
+        let reading = provider("prometheus").unwrap().reading("up", StatusCode::OK, body.as_bytes());
         prop_assert_eq!(reading == Reading::Value(value), value.is_finite());
     }
 
@@ -139,7 +142,7 @@ proptest! {
         let data: SecretData = other.into_iter().chain([key]).map(|key| (key.to_owned(), secret(&noise))).collect();
         let headers = BTreeMap::from([("X-Scope".to_owned(), vec![format!("HHHH{noise}")])]);
         let spec = MetricProviderSpec { secret_ref: Some(SecretReference { name: "creds".to_owned() }), headers, ..server(address) };
-        let request = provider("prometheus").unwrap().request(&spec, Some(&data), "up", "1m");
+        let request = provider("prometheus").unwrap().request(&spec, Some(&data), &Ask::now("up", "1m", DateTime::UNIX_EPOCH));
         let shown = match &request {
             Ok(request) => format!("{request:?}"),
             Err(why) => format!("{why} {why:?}"),

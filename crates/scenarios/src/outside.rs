@@ -31,6 +31,10 @@ pub struct Came {
     pub url: String,
     /// The body.
     pub body: String,
+    /// `Authorization`, or nothing.
+    pub authorization: String,
+    /// Whether the server's certificate would be verified.
+    pub verifies: bool,
 }
 
 /// The outside world behind the `Http` seam.
@@ -42,6 +46,8 @@ struct Script {
     /// By a part of the URL or of the query; the longest part that fits counts.
     replies: BTreeMap<String, Reply>,
     came: Vec<Came>,
+    /// The `Authorization` without which Prometheus answers 401.
+    allowed: Option<String>,
 }
 
 impl Outside {
@@ -52,6 +58,11 @@ impl Outside {
     /// From now on whatever holds this text in its URL or query is answered so.
     pub fn reply(&self, part: &str, reply: Reply) {
         self.with(|script| script.replies.insert(part.to_owned(), reply));
+    }
+
+    /// From now on Prometheus answers nobody but whoever sends this as `Authorization`.
+    pub fn allow(&self, authorization: &str) {
+        self.with(|script| script.allowed = Some(authorization.to_owned()));
     }
 
     /// Everything that came, in order.
@@ -105,11 +116,22 @@ impl Http for Outside {
     ) -> Result<http::Response<Vec<u8>>, HttpError> {
         let url = decoded(&request.uri().to_string());
         let body = String::from_utf8_lossy(request.body()).into_owned();
+        let authorization = request.headers().get(http::header::AUTHORIZATION);
+        let authorization = authorization.and_then(|value| value.to_str().ok());
+        let authorization = authorization.unwrap_or_default().to_owned();
         let reply = self.with(|script| {
             script.came.push(Came {
                 url: url.clone(),
                 body: body.clone(),
+                authorization: authorization.clone(),
+                verifies: limits.verify_tls,
             });
+            if let Some(allowed) = &script.allowed
+                && *allowed != authorization
+                && url.contains("/api/v1/query")
+            {
+                return Some(Reply::Status(401, "who are you?".to_owned()));
+            }
             let fitting = script
                 .replies
                 .iter()

@@ -10,9 +10,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{Method, Uri};
 use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
 use tokio::time::timeout;
 
-use super::{Excess, Http, HttpError, HttpErrorKind, Limits, USER_AGENT};
+use super::{Certificates, Excess, Http, HttpError, HttpErrorKind, Limits, Redirects, USER_AGENT};
 
 /// The [`Http`] that goes out.
 ///
@@ -28,6 +29,9 @@ pub struct HttpClient {
 struct Policy {
     verify_tls: bool,
     way: Way,
+    redirects: Redirects,
+    /// The digest of the certificates of the calls, where they have their own.
+    certificates: Option<[u8; 32]>,
 }
 
 /// By which way a call goes out.
@@ -86,21 +90,29 @@ impl HttpClient {
         let usual = Policy {
             verify_tls: true,
             way: Way::Environment,
+            redirects: Redirects::Anywhere,
+            certificates: None,
         };
-        match client.client(usual) {
+        match client.client(usual, None) {
             Ok(_) => Ok(client),
             Err(error) => Err(HttpClientError(innermost(&error))),
         }
     }
 
-    fn client(&self, policy: Policy) -> Result<reqwest::Client, reqwest::Error> {
+    fn client(
+        &self,
+        policy: Policy,
+        certificates: Option<&Certificates>,
+    ) -> Result<reqwest::Client, reqwest::Error> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = clients.get(&policy) {
             return Ok(client.clone());
         }
-        let client = build(&policy)?;
+        let client = build(&policy, certificates)?;
         if clients.len() >= POOLS_MAX {
-            clients.retain(|policy, _| !matches!(policy.way, Way::Proxy(_)));
+            clients.retain(|policy, _| {
+                !matches!(policy.way, Way::Proxy(_)) && policy.certificates.is_none()
+            });
         }
         clients.insert(policy, client.clone());
         Ok(client)
@@ -121,8 +133,12 @@ impl Http for HttpClient {
         let policy = Policy {
             verify_tls: limits.verify_tls,
             way: way(request.uri(), limits),
+            redirects: limits.redirects,
+            certificates: limits.certificates.as_ref().map(digest),
         };
-        let client = self.client(policy).map_err(|error| call.failed(&error))?;
+        let client = self
+            .client(policy, limits.certificates.as_ref())
+            .map_err(|error| call.failed(&error))?;
         match timeout(limits.timeout, call.exchange(client, request, limits)).await {
             Ok(answer) => answer,
             Err(_) => Err(call.error(
@@ -153,7 +169,26 @@ fn is_loopback(host: &str) -> bool {
         || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
-fn build(policy: &Policy) -> Result<reqwest::Client, reqwest::Error> {
+/// What tells certificates from others; parts are told apart by their lengths.
+fn digest(certificates: &Certificates) -> [u8; 32] {
+    let Certificates { ca, identity } = certificates;
+    let identity = identity
+        .iter()
+        .flat_map(|(one, key)| [Some(one), Some(key)]);
+    let mut hash = Sha256::new();
+    for part in std::iter::once(ca.as_ref()).chain(identity) {
+        let bytes = part.map_or(&[][..], |part| part.expose_secret());
+        hash.update(bytes.len().to_be_bytes());
+        hash.update(bytes);
+    }
+    hash.finalize().into()
+}
+
+fn build(
+    policy: &Policy,
+    certificates: Option<&Certificates>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    let builder = |policy| certified(builder(policy)?, certificates);
     match builder(policy)?.build() {
         Ok(client) => Ok(client),
         // An image from scratch has no certificates of its own. Mozilla's stand in, but only then: a company that took one out of its
@@ -165,6 +200,24 @@ fn build(policy: &Policy) -> Result<reqwest::Client, reqwest::Error> {
     }
 }
 
+fn certified(
+    mut builder: reqwest::ClientBuilder,
+    certificates: Option<&Certificates>,
+) -> Result<reqwest::ClientBuilder, reqwest::Error> {
+    let Some(Certificates { ca, identity }) = certificates else {
+        return Ok(builder);
+    };
+    if let Some(ca) = ca {
+        let roots = reqwest::Certificate::from_pem_bundle(ca.expose_secret())?;
+        builder = builder.tls_certs_merge(roots);
+    }
+    if let Some((certificate, key)) = identity {
+        let pem = [certificate.expose_secret(), b"\n", key.expose_secret()].concat();
+        builder = builder.identity(reqwest::Identity::from_pem(&pem)?);
+    }
+    Ok(builder)
+}
+
 fn mozilla_roots() -> impl Iterator<Item = reqwest::Certificate> {
     webpki_root_certs::TLS_SERVER_ROOT_CERTS
         .iter()
@@ -174,7 +227,10 @@ fn mozilla_roots() -> impl Iterator<Item = reqwest::Certificate> {
 fn builder(policy: &Policy) -> Result<reqwest::ClientBuilder, reqwest::Error> {
     let builder = reqwest::Client::builder()
         .user_agent(USER_AGENT)
-        .redirect(reqwest::redirect::Policy::custom(follow))
+        .redirect(reqwest::redirect::Policy::custom(match policy.redirects {
+            Redirects::Anywhere => follow,
+            Redirects::SameServer => follow_within,
+        }))
         .referer(false)
         .pool_idle_timeout(IDLE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
@@ -191,6 +247,15 @@ fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action 
         return attempt.error(format!("stopped after {REQUESTS_MAX} redirects"));
     }
     attempt.follow()
+}
+
+/// As [`follow`], within the server that was asked first.
+fn follow_within(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    let first = attempt.previous().first().map(reqwest::Url::origin);
+    if first.is_some_and(|first| first == attempt.url().origin()) {
+        return follow(attempt);
+    }
+    attempt.stop()
 }
 
 /// What was called, for errors.
@@ -342,8 +407,10 @@ mod tests {
         let policy = Policy {
             verify_tls: true,
             way: Way::Proxy("http://user:s3cret@proxy.test".into()),
+            redirects: Redirects::Anywhere,
+            certificates: None,
         };
-        client.client(policy).unwrap();
+        client.client(policy, None).unwrap();
         assert!(!format!("{client:?}").contains("s3cret"), "{client:?}");
     }
 
@@ -352,12 +419,13 @@ mod tests {
         let client = HttpClient::new();
         for number in 0..100 {
             let way = Way::Proxy(format!("http://proxy-{number}.test"));
-            client
-                .client(Policy {
-                    verify_tls: false,
-                    way,
-                })
-                .unwrap();
+            let policy = Policy {
+                verify_tls: false,
+                way,
+                redirects: Redirects::Anywhere,
+                certificates: None,
+            };
+            client.client(policy, None).unwrap();
         }
         assert!(client.clients.lock().unwrap().len() <= POOLS_MAX);
     }

@@ -94,6 +94,14 @@ pub(super) struct ReleaseArgs {
         default_value = "http://prometheus:9090"
     )]
     pub(super) metrics_server: String,
+    /// Secret with the credentials of --metrics-server, as NAMESPACE/NAME, or NAME in the controller's own namespace
+    #[arg(
+        long,
+        env = "SLIPWAY_METRICS_SERVER_SECRET",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) metrics_server_secret: String,
     /// Labels that tell the pods of a target from others; the first that it selects by counts (Flagger)
     #[arg(
         long,

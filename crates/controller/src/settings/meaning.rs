@@ -14,7 +14,7 @@ use super::args::{
 };
 use super::{
     ClusterSettings, Endpoint, GlobalNotifier, LeaderSettings, LogSettings, Namespaces,
-    NotifySettings, Rate, ReleaseSettings, Settings, list, to_std,
+    NotifySettings, Rate, ReleaseSettings, SecretName, Settings, list, to_std,
 };
 use crate::leader::Timings;
 
@@ -58,6 +58,8 @@ impl Settings {
             "--metrics-server",
             &releases.metrics_server,
         ));
+        let metrics_server_secret = non_empty(releases.metrics_server_secret.clone())
+            .and_then(|text| findings.take(SecretName::parse("--metrics-server-secret", &text)));
         let cluster = cluster_settings(cluster, &mut findings);
         let releases = release_settings(releases, &mut findings);
         let leader = leader_settings(leader, &cluster.namespaces, &mut findings);
@@ -80,6 +82,7 @@ impl Settings {
                 cluster,
                 releases,
                 metrics_server,
+                metrics_server_secret,
                 leader,
                 notify,
                 port,
@@ -144,6 +147,7 @@ fn release_settings(args: ReleaseArgs, findings: &mut Findings) -> ReleaseSettin
     let ReleaseArgs {
         mesh_provider,
         metrics_server: _,
+        metrics_server_secret: _,
         selector_labels,
         include_label_prefix,
         ingress_annotations_prefix,

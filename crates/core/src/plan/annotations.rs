@@ -72,7 +72,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 14] = [
+pub const KEYS: [&str; 15] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -87,6 +87,7 @@ pub const KEYS: [&str; 14] = [
     annotation::SETTLE,
     annotation::APPROVE,
     annotation::AFTER,
+    annotation::METRICS_SERVER_SECRET,
 ];
 
 /// The keys by which a workload without a Canary gets one.
@@ -120,6 +121,12 @@ impl Tuning {
                 let Some(text) = annotations.get(key) else {
                     continue;
                 };
+                if key == annotation::METRICS_SERVER_SECRET && place == Place::Target {
+                    // Whoever ships a workload does not decide where credentials go.
+                    let allowed = "must stand on the Canary";
+                    problems.push(refused(canary, key, text, place, allowed));
+                    continue;
+                }
                 match Value::parse(key, text) {
                     Ok(value) => {
                         let (text, value) = (text.clone(), value);
@@ -214,6 +221,24 @@ impl Tuning {
             Some(Value::Names(names)) => names.clone(),
             _ => Vec::new(),
         }
+    }
+
+    /// The Secret of the Canary's own server of metrics, which the Canary must name.
+    pub(super) fn metrics_server_secret(
+        &self,
+        canary: &Canary,
+        problems: &mut Vec<Problem>,
+    ) -> Option<String> {
+        let tuned = self.get(annotation::METRICS_SERVER_SECRET)?;
+        if canary.spec.metrics_server.is_none() {
+            let allowed = "needs spec.metricsServer beside it: the controller's own server has the controller's credentials";
+            let key = annotation::METRICS_SERVER_SECRET;
+            problems.push(problem(canary, key, tuned, allowed));
+        }
+        let Value::Names(names) = &tuned.value else {
+            return None;
+        };
+        names.first().cloned()
     }
 
     /// Whether the release is paused.

@@ -206,6 +206,10 @@ impl Lines<'_> {
             plan.after.join(",")
         };
         self.add("after", after, &[annotation::AFTER], None);
+        if let Some(secret) = &plan.metrics_server_secret {
+            let key = annotation::METRICS_SERVER_SECRET;
+            self.add("metrics server's secret", secret, &[key], None);
+        }
     }
 
     fn check(&mut self, check: &MetricCheck) {

@@ -150,6 +150,7 @@ impl Plan {
         plan.paused = tuning.paused();
         plan.approve = tuning.gates();
         plan.after = tuning.after();
+        plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
         plan.tuning = tuning;
         plan
     }
@@ -200,6 +201,7 @@ impl Plan {
             after: Vec::new(),
             revert_on_deletion: spec.revert_on_deletion,
             metrics_server: spec.metrics_server.clone(),
+            metrics_server_secret: None,
             autoscaler: spec
                 .autoscaler_ref
                 .as_ref()

@@ -8,12 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use slipway_core::observation::Reading;
 
+use crate::answer::{self, SHOWN, excerpt, number};
 use crate::text::bounded;
-
-/// How much of an answer goes into a message, in characters.
-const SHOWN: usize = 300;
-/// How many of several series are named.
-const NAMED_SERIES: usize = 3;
 
 /// The envelope of every answer, an error or not.
 #[derive(Deserialize)]
@@ -68,13 +64,6 @@ fn query_error(envelope: &Envelope) -> String {
     )
 }
 
-fn excerpt(body: &[u8]) -> String {
-    match bounded(&String::from_utf8_lossy(body), SHOWN) {
-        text if text.is_empty() => "an empty body".to_owned(),
-        text => text,
-    }
-}
-
 /// The one number in the data; the error says why the data cannot be read.
 fn data(data: Value) -> Result<Reading, String> {
     match data.get("resultType").and_then(Value::as_str) {
@@ -113,38 +102,9 @@ fn has_histogram(data: &Value) -> bool {
 
 fn vector(series: &[InstantVector]) -> Reading {
     match series {
-        [] => Reading::NoData("no values found".to_owned()),
+        [] => answer::none(),
         [one] => number(one.sample().value()),
-        several => Reading::Ambiguous(named(several)),
-    }
-}
-
-/// A finite number is a value. NaN is `0 / 0`, nothing was measured. An infinity is a division by zero as well, but of something:
-/// not a number that a bound could be compared with, and not the silence that `on-no-data` may forgive.
-fn number(value: f64) -> Reading {
-    if value.is_nan() {
-        return Reading::NoData("no values found: the value is NaN".to_owned());
-    }
-    if value.is_infinite() {
-        let sign = if value > 0.0 { '+' } else { '-' };
-        return Reading::Failed(format!(
-            "the query returned {sign}Inf, allowed is a finite number"
-        ));
-    }
-    Reading::Value(value)
-}
-
-/// The first few of several series by their labels, in an order that does not depend on the answer's.
-fn named(series: &[InstantVector]) -> String {
-    let mut names: Vec<String> = series.iter().map(|one| labels(one.metric())).collect();
-    names.sort_unstable();
-    let more = names.len().saturating_sub(NAMED_SERIES);
-    names.truncate(NAMED_SERIES);
-    let names = bounded(&names.join(", "), SHOWN);
-    if more == 0 {
-        names
-    } else {
-        format!("{names} and {more} more")
+        several => answer::several(several.iter().map(|one| labels(one.metric()))),
     }
 }
 

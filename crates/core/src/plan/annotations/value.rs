@@ -92,6 +92,10 @@ impl Value {
             annotation::AFTER => names(text)
                 .map(Self::Names)
                 .ok_or("must be names of Canaries of the same namespace with commas between, such as database,cache"),
+            annotation::METRICS_SERVER_SECRET => names(text)
+                .filter(|names| names.len() == 1)
+                .map(Self::Names)
+                .ok_or("must be the name of a Secret of the same namespace"),
             annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
                 switch(text).ok_or("must be true or false")
             }
