@@ -24,7 +24,7 @@ pub use settings::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};
 pub use share::FRACTIONS;
 
 use crate::observation::Reading;
-use crate::plan::{MetricCheck, MetricSource, Plan};
+use crate::plan::{MetricCheck, MetricSource, Plan, Silence};
 use crate::words;
 
 /// What a check says.
@@ -34,9 +34,12 @@ pub enum CheckResult {
     Passed,
     /// Not, or nothing was measured: the sentence that the event says.
     Failed(String),
+    /// Nothing was measured, and the plan has the release wait for it: the same sentence.
+    Unmeasured(String),
 }
 
-/// Whether a reading is within the bounds of its check. Bounds are inclusive; only a number can pass (INV-12).
+/// Whether a reading is within the bounds of its check. Bounds are inclusive; only a number can pass (INV-12), unless an annotation asks for more.
+/// A value that is no number, several series and a check that is itself wrong are mistakes, which no annotation excuses.
 ///
 /// **Source**: dossier 02 B.5: durations and their bounds are whole milliseconds.
 pub fn judge(plan: &Plan, check: &MetricCheck, reading: &Reading) -> CheckResult {
@@ -49,11 +52,15 @@ pub fn judge(plan: &Plan, check: &MetricCheck, reading: &Reading) -> CheckResult
                 &format!("the value is {value}"),
             ));
         }
-        Reading::NoData(why) => return CheckResult::Failed(words::no_values(plan, check, why)),
+        Reading::NoData(why) => {
+            return silent(plan.on_no_data, words::no_values(plan, check, why));
+        }
         Reading::Ambiguous(series) => {
             return CheckResult::Failed(words::several_series(check, series));
         }
-        Reading::Failed(why) => return CheckResult::Failed(words::query_failed(check, why)),
+        Reading::Failed(why) => {
+            return silent(plan.on_provider_error, words::query_failed(check, why));
+        }
         Reading::Unusable(sentence) => return CheckResult::Failed(sentence.clone()),
     };
     let whole = check.source == MetricSource::RequestDuration;
@@ -70,4 +77,13 @@ pub fn judge(plan: &Plan, check: &MetricCheck, reading: &Reading) -> CheckResult
         return CheckResult::Failed(words::out_of_bounds(plan, check, value, max, true));
     }
     CheckResult::Passed
+}
+
+/// What a check says that was not measured.
+fn silent(silence: Silence, why: String) -> CheckResult {
+    match silence {
+        Silence::Fail => CheckResult::Failed(why),
+        Silence::Hold => CheckResult::Unmeasured(why),
+        Silence::Pass => CheckResult::Passed,
+    }
 }

@@ -90,8 +90,10 @@ fn route(mut draft: Draft<'_>) -> Decision {
         return draft.decide();
     }
     suspend::resume(&mut draft);
-    if !case.seen.has_finalizer {
-        draft.before(Effect::AddFinalizer);
+    match (case.plan.orphans, case.seen.has_finalizer) {
+        (false, false) => draft.before(Effect::AddFinalizer),
+        (true, true) => draft.after(Effect::RemoveFinalizer),
+        (false, true) | (true, false) => {}
     }
     advise::advise(&mut draft);
     people::note_tuning(&mut draft);

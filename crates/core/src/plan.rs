@@ -5,6 +5,7 @@ pub mod origin;
 mod parse;
 mod problem;
 mod provider;
+mod silence;
 
 use std::collections::BTreeMap;
 
@@ -15,6 +16,7 @@ pub use annotations::{AnnotationPolicy, AnnotationScope, Gate, Place, Tuning};
 pub use parse::Defaults;
 pub use problem::Problem;
 pub use provider::{Provider, SmiVersion};
+pub use silence::Silence;
 
 use crate::weight::Weight;
 
@@ -67,6 +69,12 @@ pub struct Plan {
     pub approve: Vec<Gate>,
     /// The releases of the same namespace that go first: none starts while one of them does not rest at its newest revision.
     pub after: Vec<String>,
+    /// What a metric without data means.
+    pub on_no_data: Silence,
+    /// What a provider of metrics that does not answer means.
+    pub on_provider_error: Silence,
+    /// Whether a Canary that is deleted leaves everything as it is, the target without pods too: Flagger's way.
+    pub orphans: bool,
     /// Give back what the user had when the Canary is deleted.
     pub revert_on_deletion: bool,
     /// The Prometheus of this Canary instead of the controller's.

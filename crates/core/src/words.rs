@@ -622,6 +622,31 @@ pub const fn stands_by_for_flagger() -> &'static str {
     "A live Flagger writes the status of this Canary, so Slipway stands by until it has been silent for ten minutes. Stop one of the two."
 }
 
+/// What a release waits for whose plan has it hold without data.
+pub fn measurement(check: &MetricCheck) -> String {
+    format!("metric {}{MEASURED}", check.name)
+}
+
+/// Whether that is what is awaited.
+pub fn is_measurement(what: &str) -> bool {
+    what.ends_with(MEASURED)
+}
+
+const MEASURED: &str = " to be measured";
+
+/// The same, as people are told it: once, when the wait begins.
+pub fn unmeasured(plan: &Plan, what: &str, why: &str) -> Note {
+    let note = held(plan, what);
+    Note {
+        text: format!(
+            "{}: {}",
+            note.text,
+            why.trim_start_matches("Halt advancement ")
+        ),
+        ..note
+    }
+}
+
 /// Whole milliseconds as Go prints a duration.
 fn milliseconds(value: f64) -> String {
     let whole = if value.is_finite() {

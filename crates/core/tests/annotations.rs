@@ -258,13 +258,13 @@ fn p10_an_annotation_never_makes_another_strategy_of_a_release() {
 #[test]
 fn an_annotation_that_changes_nothing_is_warned_of() {
     let on_canary: Pairs<'_> = &[("treshold", "5"), ("action-abort", "x"), ("threshold", "5")];
-    let plan = plan(&steps(), on_canary, &[("on-delete", "orphan")]).unwrap();
+    let plan = plan(&steps(), on_canary, &[("canary-replicas", "50%")]).unwrap();
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
             "annotation slipway.dev/treshold is 5, is not known: is it misspelt?",
-            "Deployment test/app: annotation slipway.dev/on-delete is orphan, is not heeded by this version",
+            "Deployment test/app: annotation slipway.dev/canary-replicas is 50%, is not heeded by this version",
         ]
     );
 }
@@ -316,7 +316,7 @@ fn the_strict_policy_refuses_what_is_weaker_and_takes_what_is_stronger() {
     });
     let counted = json!({"iterations": 5});
     // Key, stronger or equal, weaker; of a Canary with interval 1m and threshold 2.
-    let rows: [(&Value, &str, &[&str], &[&str]); 10] = [
+    let rows: [(&Value, &str, &[&str], &[&str]); 13] = [
         (&analysis, "interval", &["1m", "2m"], &["59s"]),
         (&analysis, "threshold", &["1", "2"], &["3"]),
         (&analysis, "step-weight", &["5", "10"], &["20"]),
@@ -337,6 +337,9 @@ fn the_strict_policy_refuses_what_is_weaker_and_takes_what_is_stronger() {
         ),
         (&analysis, "mirror", &["true"], &["false"]),
         (&analysis, "skip-analysis", &["false"], &["true"]),
+        (&analysis, "on-no-data", &["fail"], &["hold", "pass"]),
+        (&analysis, "on-provider-error", &["fail"], &["hold", "pass"]),
+        (&analysis, "on-delete", &["restore"], &["orphan"]),
     ];
     let strict = Defaults {
         policy: AnnotationPolicy::Strict,

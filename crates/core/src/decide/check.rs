@@ -21,6 +21,13 @@ enum Outcome {
     Open,
     /// The first failure, as the event says it.
     Failed(String),
+    /// This metric was not measured, and the plan has the release wait for it.
+    Unmeasured {
+        /// What is awaited.
+        what: String,
+        /// Why there is nothing.
+        why: String,
+    },
     /// All passed.
     Passed,
 }
@@ -47,6 +54,10 @@ pub(super) fn tick(mut draft: Draft<'_>) -> Decision {
             draft.stop_waiting_for(ANSWER);
             note_start(&mut draft, tick);
             fail(draft, &why)
+        }
+        Outcome::Unmeasured { what, why } => {
+            let note = words::unmeasured(draft.case.plan, &what, &why);
+            hold(draft, tick, what, note)
         }
         Outcome::Passed => advance(draft, tick),
     }
@@ -155,8 +166,9 @@ fn judge(draft: &mut Draft<'_>, tick: u64) -> Outcome {
     let metrics = metrics(draft, tick);
     match (hooks, metrics) {
         (Outcome::Failed(why), _) | (_, Outcome::Failed(why)) => Outcome::Failed(why),
-        (Outcome::Passed, Outcome::Passed) => Outcome::Passed,
         (Outcome::Open, _) | (_, Outcome::Open) => Outcome::Open,
+        (Outcome::Passed, metrics) => metrics,
+        (hooks @ Outcome::Unmeasured { .. }, _) => hooks,
     }
 }
 
@@ -181,6 +193,7 @@ fn hooks(draft: &mut Draft<'_>, kind: HookKind, tick: u64) -> Outcome {
 
 fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
     let plan = draft.case.plan;
+    let mut outcome = Outcome::Passed;
     for (index, check) in plan.metrics.iter().enumerate() {
         let question = Question {
             subject: Subject::Metric { index },
@@ -190,6 +203,11 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
             Some(Answer::Metric(reading)) => match analysis::judge(plan, check, reading) {
                 CheckResult::Passed => {}
                 CheckResult::Failed(why) => return Outcome::Failed(why),
+                CheckResult::Unmeasured(why) => {
+                    // A metric that fails is not hidden by one before it that says nothing.
+                    let what = words::measurement(check);
+                    outcome = Outcome::Unmeasured { what, why };
+                }
             },
             Some(Answer::Hook(_)) | None => {
                 draft.questions.push(question);
@@ -197,7 +215,7 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
             }
         }
     }
-    Outcome::Passed
+    outcome
 }
 
 /// All checks passed: the next move, behind its gates.
@@ -252,7 +270,7 @@ fn is_approved(draft: &Draft<'_>) -> bool {
     })
 }
 
-/// Holds the step that is reached while a person is awaited: told once. The checks go on at their pace; while they pass, nothing is written.
+/// Holds the step that is reached while a person or a measurement is awaited: told once. The checks go on at their pace; while they pass, nothing is written.
 fn hold(mut draft: Draft<'_>, tick: u64, what: String, note: Note) -> Decision {
     if draft.waiting().is_some_and(|waiting| waiting.for_ == what) {
         if let Some(at) = gate::checked_again_at(&draft, tick) {

@@ -277,12 +277,13 @@ pub(super) fn paused(draft: &Draft<'_>) -> Option<String> {
     plan.paused.then(|| words::paused_by_annotation(plan))
 }
 
-/// Whether a running release waits for a person, and says so already.
+/// Whether a running release waits for a person or a measurement, and says so already.
 pub(super) fn is_held(draft: &Draft<'_>) -> bool {
     let Some(waiting) = draft.waiting() else {
         return false;
     };
     waiting.for_ == words::approval(Gate::Promotion)
+        || words::is_measurement(&waiting.for_)
         || paused(draft).as_ref() == Some(&waiting.for_)
 }
 

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use slipway_api::names::{action, annotation};
 use slipway_api::{Canary, CanarySpec};
 
-use super::Problem;
+use super::{Problem, Silence};
 pub(super) use policy::weaker;
 pub use value::Gate;
 use value::Value;
@@ -72,7 +72,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 15] = [
+pub const KEYS: [&str; 18] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -85,6 +85,9 @@ pub const KEYS: [&str; 15] = [
     annotation::SKIP_ANALYSIS,
     annotation::PAUSED,
     annotation::SETTLE,
+    annotation::ON_DELETE,
+    annotation::ON_NO_DATA,
+    annotation::ON_PROVIDER_ERROR,
     annotation::APPROVE,
     annotation::AFTER,
     annotation::METRICS_SERVER_SECRET,
@@ -239,6 +242,19 @@ impl Tuning {
             return None;
         };
         names.first().cloned()
+    }
+
+    /// What a metric that was not measured means, by one of the two annotations.
+    pub(super) fn silence(&self, key: &str) -> Silence {
+        match self.value(key) {
+            Some(Value::Silence(silence)) => *silence,
+            _ => Silence::default(),
+        }
+    }
+
+    /// Whether deleting the Canary leaves everything as it is.
+    pub(super) fn orphans(&self) -> bool {
+        self.value(annotation::ON_DELETE) == Some(&Value::Orphan(true))
     }
 
     /// Whether the release is paused.

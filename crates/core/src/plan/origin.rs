@@ -210,6 +210,17 @@ impl Lines<'_> {
             let key = annotation::METRICS_SERVER_SECRET;
             self.add("metrics server's secret", secret, &[key], None);
         }
+        let keys = [annotation::ON_NO_DATA, annotation::ON_PROVIDER_ERROR];
+        self.add("on no data", plan.on_no_data.to_string(), &keys[..1], None);
+        let on_error = plan.on_provider_error.to_string();
+        self.add("on provider error", on_error, &keys[1..], None);
+        let on_delete = if plan.orphans { "orphan" } else { "restore" };
+        self.add(
+            "on delete",
+            on_delete.to_owned(),
+            &[annotation::ON_DELETE],
+            None,
+        );
     }
 
     fn check(&mut self, check: &MetricCheck) {

@@ -6,12 +6,13 @@ mod checks;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use slipway_api::names::annotation;
 use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
 use super::annotations::{self, Place, Tuning, WithoutMesh};
 use super::{
     AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, Names, Plan, Problem,
-    Provider, TargetKind, TargetRef,
+    Provider, Silence, TargetKind, TargetRef,
 };
 
 /// The controller's defaults for what a Canary leaves open.
@@ -151,6 +152,9 @@ impl Plan {
         plan.approve = tuning.gates();
         plan.after = tuning.after();
         plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
+        plan.on_no_data = tuning.silence(annotation::ON_NO_DATA);
+        plan.on_provider_error = tuning.silence(annotation::ON_PROVIDER_ERROR);
+        plan.orphans = tuning.orphans();
         plan.tuning = tuning;
         plan
     }
@@ -199,6 +203,9 @@ impl Plan {
             paused: false,
             approve: Vec::new(),
             after: Vec::new(),
+            on_no_data: Silence::Fail,
+            on_provider_error: Silence::Fail,
+            orphans: false,
             revert_on_deletion: spec.revert_on_deletion,
             metrics_server: spec.metrics_server.clone(),
             metrics_server_secret: None,

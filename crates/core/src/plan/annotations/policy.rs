@@ -47,6 +47,15 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
             "false".to_owned(),
         ),
         annotation::PAUSED => (!plan.paused && than.paused, "true".to_owned()),
+        annotation::ON_NO_DATA => (
+            plan.on_no_data > than.on_no_data,
+            than.on_no_data.to_string(),
+        ),
+        annotation::ON_PROVIDER_ERROR => (
+            plan.on_provider_error > than.on_provider_error,
+            than.on_provider_error.to_string(),
+        ),
+        annotation::ON_DELETE => (plan.orphans && !than.orphans, "restore".to_owned()),
         annotation::APPROVE => {
             let lacks = than.approve.iter().any(|gate| !plan.approve.contains(gate));
             let gates: Vec<&str> = than.approve.iter().map(|gate| gate.as_str()).collect();

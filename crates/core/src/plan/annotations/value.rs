@@ -4,6 +4,8 @@ use chrono::TimeDelta;
 use slipway_api::go;
 use slipway_api::names::annotation;
 
+use crate::plan::Silence;
+
 /// A value that is right.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value {
@@ -21,6 +23,10 @@ pub(super) enum Value {
     Switch(bool),
     /// Gates, possibly none.
     Gates(Vec<Gate>),
+    /// What a metric that was not measured means.
+    Silence(Silence),
+    /// Whether a deleted Canary leaves everything as it is.
+    Orphan(bool),
     /// Names of Canaries, possibly none.
     Names(Vec<String>),
 }
@@ -96,6 +102,14 @@ impl Value {
                 .filter(|names| names.len() == 1)
                 .map(Self::Names)
                 .ok_or("must be the name of a Secret of the same namespace"),
+            annotation::ON_NO_DATA | annotation::ON_PROVIDER_ERROR => Silence::parse(text)
+                .map(Self::Silence)
+                .ok_or("must be fail, hold or pass"),
+            annotation::ON_DELETE => match text {
+                "restore" => Ok(Self::Orphan(false)),
+                "orphan" => Ok(Self::Orphan(true)),
+                _ => Err("must be restore or orphan"),
+            },
             annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
                 switch(text).ok_or("must be true or false")
             }
