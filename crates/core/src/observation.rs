@@ -33,6 +33,8 @@ pub struct Observation {
     pub pod_reasons: Vec<PodReason>,
     /// What the routing object says, for taking over a release half-way; nothing else is ever computed from it.
     pub routes: Option<Routes>,
+    /// Whether those who carry traffic have taken the routing object over as it stands.
+    pub standing: Standing,
     /// The newest answer to each question asked in this life of the controller.
     pub answers: Vec<Answered>,
     /// What keeps the release from being carried out at all: a missing dependency, another Canary with the same target.
@@ -53,6 +55,18 @@ pub struct Observation {
     pub deleting: bool,
     /// Whether our finalizer stands on the Canary.
     pub has_finalizer: bool,
+}
+
+/// Whether those who carry traffic (gateways, a mesh) have taken over the routing object as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// They have, or nobody could say so.
+    #[default]
+    Accepted,
+    /// Not yet; what is awaited, as a sentence part: `HTTPRoute test/app to be accepted by Gateway edge/public`.
+    Pending(String),
+    /// They have not, and say why.
+    Refused(Problem),
 }
 
 /// Ready endpoints behind the two Services of a release.

@@ -5,15 +5,17 @@
 //!  Blueprint ┐                               │
 //!  Routes    ┴────────────────► render ◄─────┤──► writes (server-side apply)
 //!                                  read ◄────┤──► Routes
+//!                              standing ◄────┤──► accepted, not yet, refused
 //!                               restore ◄────┘──► writes (what the user had)
 //! ```
 //!
-//! A backend is one file, one line in [`backend`] and one folder of golden cases; it passes `tests/laws.rs` without being mentioned there.
+//! A backend is one file, one line in [`backends`] and one folder of golden cases; it passes `tests/laws.rs` without being mentioned there.
 //!
 //! The invariant of this crate: **a backend writes the fields that it owns and nothing else, and the weights of a route, which sum
 //! to 100, change in one write.** What stands in an object already never decides a weight: rendering goes by what is wanted.
 
 mod affinity;
+mod gateway_api;
 mod istio;
 mod kubernetes;
 mod linkerd;
@@ -25,6 +27,7 @@ mod share;
 use slipway_api::Canary;
 use slipway_core::blueprint::Blueprint;
 use slipway_core::object::{Key, Kind, Objects, Write};
+use slipway_core::observation::Standing;
 use slipway_core::plan::{Plan, Problem, Provider};
 use slipway_core::pods::PodCounts;
 use slipway_core::weight::Routes;
@@ -33,7 +36,7 @@ pub use ownership::{ORIGINAL_METADATA, ORIGINAL_SPEC};
 
 /// A traffic router: from a wish to routing objects and back.
 pub trait Router: Send + Sync {
-    /// The kinds whose absence from the cluster makes the provider unavailable.
+    /// The kinds whose absence from the cluster makes the provider unavailable; the first is that of the route.
     fn kinds(&self, plan: &Plan) -> Vec<Kind>;
 
     /// What of a spec this backend cannot carry out; empty: nothing stands against it. Asked before a plan is put in force, so that no release
@@ -80,6 +83,16 @@ pub trait Router: Send + Sync {
     /// # Errors
     /// A record of what the user had that cannot be read.
     fn restore(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem>;
+
+    /// Whether those who carry traffic by the route have taken it over as it stands. A backend that cannot know says that they have.
+    fn standing(&self, _: &Blueprint<'_>, _: &Objects) -> Standing {
+        Standing::Accepted
+    }
+
+    /// A routing object in the place of ours that is about something else: nothing is begun while it stands there, and it is left as it is.
+    fn intrusion(&self, _: &Blueprint<'_>, _: &Objects) -> Option<Problem> {
+        None
+    }
 }
 
 /// A provider that is known, but that this build has no backend for: nothing of it is touched (A12).
@@ -91,23 +104,35 @@ pub struct Unsupported {
 }
 
 /// The providers that have a backend, for messages.
-const SUPPORTED: &str = "kubernetes, istio, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3";
+const SUPPORTED: &str = "kubernetes, istio, linkerd, osm, smi:v1alpha1, smi:v1alpha2, smi:v1alpha3, gatewayapi:v1, gatewayapi:v1beta1";
 
-/// The backend of a provider.
+/// The backend of a provider: the first of its [`backends`].
+///
+/// # Errors
+/// As [`backends`].
+pub fn backend(provider: &Provider) -> Result<&'static dyn Router, Unsupported> {
+    backends(provider).map(|(first, _)| first)
+}
+
+/// A backend, and what takes its place, in this order, where its kinds are not installed.
+pub type Alternatives = (&'static dyn Router, &'static [&'static dyn Router]);
+
+/// The backends of a provider. Linkerd has two routes for the same thing: SMI's, and where that is not installed Gateway API's, which in turn comes in
+/// Linkerd's own group where the standard one is not installed.
 ///
 /// # Errors
 /// [`Unsupported`]; no provider ever falls back to the backend of another.
 ///
 /// **Source**: dossier 02 A.2. **Differs from Flagger**, where whatever is not known is Istio.
-pub fn backend(provider: &Provider) -> Result<&'static dyn Router, Unsupported> {
+pub fn backends(provider: &Provider) -> Result<Alternatives, Unsupported> {
     match provider {
-        Provider::Kubernetes => Ok(&kubernetes::Kubernetes),
-        Provider::Istio => Ok(&istio::Istio),
-        Provider::Linkerd => Ok(&linkerd::V1ALPHA1),
-        Provider::Smi { version, .. } => Ok(linkerd::of(*version)),
-        Provider::GatewayApiV1
-        | Provider::GatewayApiV1Beta1
-        | Provider::AppMesh
+        Provider::Kubernetes => Ok((&kubernetes::Kubernetes, &[])),
+        Provider::Istio => Ok((&istio::Istio, &[])),
+        Provider::Linkerd => Ok((&linkerd::V1ALPHA1, &WITHOUT_SMI)),
+        Provider::Smi { version, .. } => Ok((linkerd::of(*version), &[])),
+        Provider::GatewayApiV1 => Ok((&gateway_api::V1, &OF_LINKERD)),
+        Provider::GatewayApiV1Beta1 => Ok((&gateway_api::V1BETA1, &OF_LINKERD)),
+        Provider::AppMesh
         | Provider::AppMeshV1Beta2
         | Provider::Contour
         | Provider::Gloo
@@ -121,6 +146,9 @@ pub fn backend(provider: &Provider) -> Result<&'static dyn Router, Unsupported> 
         }),
     }
 }
+
+static WITHOUT_SMI: [&dyn Router; 2] = [&gateway_api::LINKERD, &gateway_api::LINKERD_POLICY];
+static OF_LINKERD: [&dyn Router; 1] = [&gateway_api::LINKERD_POLICY];
 
 /// The object of that key, unless it does not exist.
 fn found<'a>(seen: &'a Objects, key: &Key) -> Option<&'a serde_json::Value> {

@@ -120,6 +120,15 @@ impl<'a> Claim<'a> {
         self.live?.get("spec")?.get(field)
     }
 
+    /// The spec as the user had it: applied last, else written down on taking over, else as it stands. `None`: the object is not the user's.
+    pub(crate) fn of_the_user(&self) -> Option<Value> {
+        if !self.is_of_the_user() {
+            return None;
+        }
+        let recorded = self.spec_of_the_user().ok().flatten();
+        recorded.or_else(|| self.live?.get("spec").cloned())
+    }
+
     /// All that we own of the object, as one server-side apply.
     pub(crate) fn apply(&self, spec: Map<String, Value>) -> Write {
         let object = Map::from_iter([

@@ -205,6 +205,7 @@ fn key(object: &Value) -> Key {
         ),
         ("v1", "Service", "services"),
         ("v1", "Pod", "pods"),
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes"),
         (
             "split.smi-spec.io/v1alpha1",
             "TrafficSplit",

@@ -18,8 +18,13 @@ use slipway_core::weight::{Routes, Weight};
 use support::Release;
 use support::cluster::{Cluster, USER};
 
-/// Names in `spec.provider` of everything that has a backend.
-const PROVIDERS: [&str; 8] = [
+/// Names in `spec.provider` of everything that has a backend. One that takes the place of another has its number behind it.
+const PROVIDERS: [&str; 13] = [
+    "gatewayapi:v1",
+    "gatewayapi:v1beta1",
+    "gatewayapi:v1#1",
+    "linkerd#1",
+    "linkerd#2",
     "kubernetes",
     "istio",
     "linkerd",
@@ -127,6 +132,7 @@ proptest! {
         let before = cluster.objects();
         let mut edited = Release::of(of_provider(edited, provider)).unwrap();
         edited.settings = release.settings.clone();
+        edited.alternative = release.alternative;
         let mut last = &release;
         for (is_edited, want) in history {
             last = if is_edited { &edited } else { &release };
@@ -198,6 +204,7 @@ fn given() -> impl Strategy<Value = Given> {
         let release = move |manifest| {
             let mut release = Release::of(manifest).unwrap();
             release.settings.own_routes = own_routes;
+            release.alternative = alternative_of(provider);
             release
         };
         let manifest = of_provider(manifest, provider);
@@ -284,8 +291,13 @@ fn cookies() -> impl Strategy<Value = Value> {
 }
 
 fn of_provider(mut manifest: Value, provider: &str) -> Value {
-    manifest["spec"]["provider"] = json!(provider);
+    manifest["spec"]["provider"] = json!(provider.split('#').next());
     manifest
+}
+
+fn alternative_of(provider: &str) -> usize {
+    let number = provider.split('#').nth(1);
+    number.map_or(0, |number| number.parse().unwrap())
 }
 
 /// A choice of the fields.
@@ -303,6 +315,15 @@ fn service() -> impl Strategy<Value = Value> {
     let fields = vec![
         ("hosts", json!(["app.example.com", "app"])),
         ("gateways", json!(["edge/public", "mesh"])),
+        (
+            "gatewayRefs",
+            json!([{"name": "public", "namespace": "edge"}, {"kind": "Service", "name": "app", "port": 80}]),
+        ),
+        ("backendTimeout", json!("1.5s")),
+        (
+            "mirror",
+            json!([{"backendRef": {"name": "copies", "port": 80}}]),
+        ),
         ("delegation", json!(true)),
         ("portDiscovery", json!(true)),
         ("appProtocol", json!("TCP")),
@@ -419,6 +440,24 @@ fn spec_of_somebody(kind: Kind) -> BoxedStrategy<Value> {
             ("trafficPolicy", json!({"connectionPool": {"http": {"maxRetries": 9}}, "outlierDetection": {"interval": "1s"}})),
         ])
         .boxed(),
+        "HTTPRoute" => (
+            some_of(vec![
+                ("hostnames", json!(["app.example.com"])),
+                (
+                    "parentRefs",
+                    json!([{"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "theirs"}]),
+                ),
+                ("newerThanUs", json!({"deep": {"er": [1, 2]}})),
+            ]),
+            vec(rule_of_somebody(), 0..5),
+        )
+            .prop_map(|(mut spec, rules)| {
+                if !rules.is_empty() {
+                    spec["rules"] = json!(rules);
+                }
+                spec
+            })
+            .boxed(),
         "TrafficSplit" => some_of(vec![
             ("service", json!("app")),
             ("backends", json!([{"service": "app", "weight": 90}, {"service": "other", "weight": 10}])),
@@ -452,6 +491,36 @@ fn route_of_somebody() -> impl Strategy<Value = Value> {
     prop_oneof![6 => destination, 1 => Just(json!({"redirect": {"uri": "/"}, "match": [{"uri": {"exact": "/old"}}]}))]
 }
 
+fn rule_of_somebody() -> impl Strategy<Value = Value> {
+    let backend = select(vec![
+        json!({"group": "", "kind": "Service", "name": "app", "port": 80, "weight": 1}),
+        json!({"name": "app", "namespace": "test", "port": 80}),
+        json!({"name": "app", "namespace": "other", "port": 80}),
+        json!({"name": "cdn", "port": 80}),
+        json!({"group": "example.com", "kind": "Bucket", "name": "app"}),
+    ]);
+    let fields = some_of(vec![
+        (
+            "matches",
+            json!([{"path": {"value": "/static"}, "headers": [{"name": "a", "value": "b"}]}]),
+        ),
+        ("timeouts", json!({"request": "3s"})),
+        ("newerThanUs", json!({"deep": [1]})),
+        (
+            "filters",
+            json!([
+                {"type": "ExtensionRef", "extensionRef": {"group": "example.com", "kind": "Limit", "name": "theirs"}},
+                {"type": "ResponseHeaderModifier", "responseHeaderModifier": {"set": [{"name": "x", "value": "theirs"}]}},
+                {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "shadow", "port": 80}}},
+            ]),
+        ),
+    ]);
+    (backend, fields).prop_map(|(backend, mut rule)| {
+        rule["backendRefs"] = json!([backend]);
+        rule
+    })
+}
+
 /// What is not ours in an object.
 fn foreign(object: &Value) -> Value {
     const OURS: [&str; 2] = ["team", "app"];
@@ -481,7 +550,15 @@ fn foreign(object: &Value) -> Value {
         "outlierDetection".into(),
         object["spec"]["trafficPolicy"]["outlierDetection"].clone(),
     );
-    for protocol in ["http", "tcp"] {
+    let parents = object["spec"]["parentRefs"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    let theirs = parents
+        .into_iter()
+        .filter(|parent| parent["name"] == "theirs");
+    kept.insert("parentRefs".into(), theirs.collect());
+    for protocol in ["http", "tcp", "rules"] {
         let routes = object["spec"][protocol]
             .as_array()
             .cloned()
@@ -495,6 +572,15 @@ fn foreign(object: &Value) -> Value {
 }
 
 fn leads_elsewhere(route: &Value) -> bool {
+    if let Some(backends) = route["backendRefs"].as_array() {
+        let ours = ["app", "app-primary", "app-canary"].map(Value::from);
+        let is_ours = |backend: &Value| {
+            ours.contains(&backend["name"])
+                && backend["namespace"] != "other"
+                && backend["kind"] != "Bucket"
+        };
+        return !backends.iter().any(is_ours);
+    }
     let host = route
         .pointer("/route/0/destination/host")
         .and_then(Value::as_str)

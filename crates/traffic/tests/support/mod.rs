@@ -8,7 +8,7 @@ use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
 use slipway_core::object::{Objects, kinds};
 use slipway_core::plan::{Defaults, Plan, Problem};
 use slipway_core::weight::Routes;
-use slipway_traffic::{Router, backend};
+use slipway_traffic::{Router, backends};
 
 use cluster::Cluster;
 
@@ -20,6 +20,8 @@ pub(crate) struct Release {
     selector: PodSelector,
     ports: Vec<ExtraPort>,
     pub(crate) settings: CodecSettings,
+    /// Which of the provider's backends: the first, or one that takes its place.
+    pub(crate) alternative: usize,
 }
 
 impl Release {
@@ -39,6 +41,7 @@ impl Release {
             selector,
             ports: Vec::new(),
             settings,
+            alternative: 0,
         })
     }
 
@@ -49,6 +52,7 @@ impl Release {
             selector,
             ports,
             settings,
+            alternative: _,
         } = self;
         Blueprint {
             plan,
@@ -60,7 +64,10 @@ impl Release {
     }
 
     pub(crate) fn router(&self) -> &'static dyn Router {
-        backend(&self.plan.provider).unwrap()
+        let (first, others) = backends(&self.plan.provider).unwrap();
+        self.alternative
+            .checked_sub(1)
+            .map_or(first, |other| others[other])
     }
 
     /// What the backend asks for, as the shell reads it: again until it names nothing new.

@@ -1,0 +1,173 @@
+//! Whether the parents of a route have accepted it as it stands.
+//!
+//! ```text
+//!  absent, stale ──► pending      Accepted and ResolvedRefs True, for this generation ──► accepted      False ──► refused, and why
+//! ```
+//!
+//! **Source**: FC-026, the reference of `RouteStatus`. **Differs from Flagger**, which does not look at a parent that has said nothing, nor at
+//! references, nor at `v1beta1` at all.
+
+use serde_json::Value;
+use slipway_core::blueprint::Blueprint;
+use slipway_core::object::Key;
+use slipway_core::observation::Standing;
+use slipway_core::plan::Problem;
+
+use super::parents::{self, text};
+
+/// What one parent has said.
+enum Said {
+    Yes,
+    Nothing,
+    No(Problem),
+}
+
+pub(super) fn standing(
+    blueprint: &Blueprint<'_>,
+    key: &Key,
+    route: Option<&Value>,
+    wanted: &[Value],
+    missing: &[Key],
+) -> Standing {
+    let namespace = &blueprint.plan.canary.namespace;
+    if let Some((at, gateway)) = first_missing(blueprint, missing) {
+        let allowed = format!("but no {gateway} is known here; create it, or name another");
+        let field = format!("spec.service.gatewayRefs[{at}].name");
+        return Standing::Refused(Problem::new(field, &gateway.name, allowed));
+    }
+    let waits_for = |parent: &Value| {
+        Standing::Pending(format!(
+            "{key} to be accepted by {}",
+            parents::name(parent, namespace)
+        ))
+    };
+    let Some(route) = route else {
+        return wanted.first().map_or(Standing::Accepted, waits_for);
+    };
+    let live = route.pointer("/spec/parentRefs").and_then(Value::as_array);
+    let is_attached = |parent: &Value| {
+        let mut live = live.into_iter().flatten();
+        live.any(|it| parents::is_same(it, parent, namespace))
+    };
+    let mut pending = None;
+    for parent in wanted {
+        // What stands is not what is wanted yet: nothing that was said of it counts.
+        let said = if is_attached(parent) {
+            of_parent(route, parent, key, namespace)
+        } else {
+            Said::Nothing
+        };
+        match said {
+            Said::Yes => {}
+            Said::Nothing => pending = pending.or_else(|| Some(waits_for(parent))),
+            Said::No(problem) => return Standing::Refused(problem),
+        }
+    }
+    pending.unwrap_or(Standing::Accepted)
+}
+
+fn first_missing<'a>(blueprint: &Blueprint<'_>, missing: &'a [Key]) -> Option<(usize, &'a Key)> {
+    let gateway = missing.first()?;
+    let named = &blueprint.canary.spec.service.gateway_refs;
+    let at = named
+        .iter()
+        .position(|reference| text(reference, "name") == gateway.name);
+    Some((at.unwrap_or_default(), gateway))
+}
+
+/// Several controllers may speak for one parent: one that accepts is enough.
+fn of_parent(route: &Value, parent: &Value, key: &Key, namespace: &str) -> Said {
+    let entries = route.pointer("/status/parents").and_then(Value::as_array);
+    let of_it = entries.into_iter().flatten().filter(|entry| {
+        let reference = entry.get("parentRef");
+        reference.is_some_and(|reference| parents::is_same(reference, parent, namespace))
+    });
+    let generation = route
+        .pointer("/metadata/generation")
+        .and_then(Value::as_i64);
+    let mut found = Said::Nothing;
+    for entry in of_it {
+        match of_entry(
+            entry,
+            generation,
+            key,
+            &parents::name(parent, namespace),
+            namespace,
+        ) {
+            Said::Yes => return Said::Yes,
+            Said::Nothing => {}
+            no @ Said::No(_) => found = no,
+        }
+    }
+    found
+}
+
+fn of_entry(
+    entry: &Value,
+    generation: Option<i64>,
+    key: &Key,
+    parent: &str,
+    namespace: &str,
+) -> Said {
+    let mut is_accepted = false;
+    for type_ in ["Accepted", "ResolvedRefs"] {
+        let Some(condition) = condition(entry, type_) else {
+            continue;
+        };
+        let observed = condition.get("observedGeneration").and_then(Value::as_i64);
+        if observed.is_some_and(|observed| Some(observed) < generation) {
+            return Said::Nothing;
+        }
+        match text(condition, "status") {
+            "True" => is_accepted |= type_ == "Accepted",
+            "False" => return Said::No(refusal(condition, type_, key, parent, namespace)),
+            _ => return Said::Nothing,
+        }
+    }
+    if is_accepted {
+        Said::Yes
+    } else {
+        Said::Nothing
+    }
+}
+
+fn condition<'a>(entry: &'a Value, type_: &str) -> Option<&'a Value> {
+    let conditions = entry.get("conditions")?.as_array()?;
+    conditions
+        .iter()
+        .find(|condition| text(condition, "type") == type_)
+}
+
+fn refusal(condition: &Value, type_: &str, key: &Key, parent: &str, namespace: &str) -> Problem {
+    let (reason, message) = (text(condition, "reason"), text(condition, "message"));
+    let value = if message.is_empty() {
+        format!("False ({reason})")
+    } else {
+        format!("False ({reason}: {message})")
+    };
+    let remedy = remedy(reason, parent, namespace);
+    let field = format!("status.parents[{parent}].conditions[{type_}]");
+    Problem::new(field, value, format!("must be True{remedy}")).of(key.to_string())
+}
+
+/// What is to be done about a refusal. **Source**: the reasons of `RouteConditionReason`.
+fn remedy(reason: &str, parent: &str, namespace: &str) -> String {
+    match reason {
+        "NotAllowedByListeners" => format!(
+            ": a listener of {parent} must allow routes of namespace {namespace} (allowedRoutes)"
+        ),
+        "NoMatchingListenerHostname" => {
+            format!(": a listener of {parent} must have one of spec.service.hosts")
+        }
+        "NoMatchingParent" => {
+            format!(": {parent} must have the sectionName and port of spec.service.gatewayRefs")
+        }
+        "UnsupportedValue" => ": what the Canary asks for, its implementation cannot do".to_owned(),
+        "RefNotPermitted" => format!(
+            ": create a ReferenceGrant in the namespace of the Service that is referred to, \
+             from HTTPRoute of namespace {namespace} to Service"
+        ),
+        "BackendNotFound" => ": the Services that it names must exist".to_owned(),
+        _ => String::new(),
+    }
+}
