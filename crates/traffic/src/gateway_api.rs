@@ -26,6 +26,7 @@ use slipway_core::weight::Routes;
 
 use crate::ownership::{Claim, Metadata};
 use crate::{Router, found, problem};
+use matches::Form;
 use rules::Sides;
 
 /// One dialect of route. **Source**: dossier 02 A.8, A.9.
@@ -40,6 +41,8 @@ enum Dialect {
     V1,
     /// `gateway.networking.k8s.io/v1beta1`: no timeouts, no CORS, as Flagger has it.
     V1Beta1,
+    /// `GRPCRoute` of `gateway.networking.k8s.io/v1`, for services whose protocol is gRPC.
+    Grpc,
     /// The standard route, read by Linkerd: its parent is the apex Service where the Canary names none.
     Linkerd,
     /// Linkerd's own, `policy.linkerd.io/v1beta3`, where the standard one is not installed.
@@ -51,6 +54,9 @@ pub(crate) static V1: GatewayApi = GatewayApi {
 };
 pub(crate) static V1BETA1: GatewayApi = GatewayApi {
     dialect: Dialect::V1Beta1,
+};
+pub(crate) static GRPC: GatewayApi = GatewayApi {
+    dialect: Dialect::Grpc,
 };
 pub(crate) static LINKERD: GatewayApi = GatewayApi {
     dialect: Dialect::Linkerd,
@@ -71,6 +77,8 @@ const GATEWAY_V1BETA1: Kind = Kind {
     plural: "gateways",
 };
 
+const GRPC_ROUTE: &str = "a GRPCRoute";
+
 /// What Linkerd's proxy does not do with a route.
 const LINKERD_ROUTE: &str = "a route that Linkerd reads";
 
@@ -87,9 +95,16 @@ impl Router for GatewayApi {
         if !has_own_parent(plan) {
             problems.extend(parents::check(service));
         }
-        problems.extend(matches::check(canary));
+        if self.dialect == Dialect::LinkerdPolicy {
+            problems.extend(parents::check_services(service));
+        }
+        problems.extend(matches::check(self.form(), canary));
         if self.has_timeouts() {
             problems.extend(filters::check_timeouts(service));
+        }
+        if self.form() == Form::Grpc {
+            problems.extend(filters::check_calls(service));
+            problems.extend(problem::no_affinity(canary, GRPC_ROUTE));
         }
         if self.is_of_linkerd() {
             if problem::is_mirroring(plan) {
@@ -128,12 +143,12 @@ impl Router for GatewayApi {
     fn read(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Option<Routes>, Problem> {
         let key = self.key(blueprint.plan);
         let rules = found(seen, &key).and_then(|live| live.get("spec")?.get("rules")?.as_array());
-        let read = Sides::of(blueprint.plan).read(rules.map_or(&[], Vec::as_slice));
+        let read = Sides::of(self.form(), blueprint.plan).read(rules.map_or(&[], Vec::as_slice));
         read.map_err(|problem| problem.of(key.to_string()))
     }
 
     fn restore(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem> {
-        let sides = Sides::of(blueprint.plan);
+        let sides = Sides::of(self.form(), blueprint.plan);
         let given_back = self.claim(blueprint, seen).give_back(
             &["parentRefs", "hostnames", "rules"],
             |spec| {
@@ -155,10 +170,20 @@ impl Router for GatewayApi {
         standing::standing(blueprint, &key, found(seen, &key), &parents, &missing)
     }
 
+    fn route(&self) -> Option<&'static str> {
+        Some(match self.dialect {
+            Dialect::V1 | Dialect::V1Beta1 | Dialect::Linkerd => {
+                "HTTPRoute.gateway.networking.k8s.io"
+            }
+            Dialect::Grpc => "GRPCRoute.gateway.networking.k8s.io",
+            Dialect::LinkerdPolicy => "HTTPRoute.policy.linkerd.io",
+        })
+    }
+
     fn intrusion(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Option<Problem> {
         let claim = self.claim(blueprint, seen);
         let rules = claim.live("rules")?.as_array()?;
-        let sides = Sides::of(blueprint.plan);
+        let sides = Sides::of(self.form(), blueprint.plan);
         let is_of_others = claim.is_of_the_user() && !rules.iter().any(|rule| sides.is_ours(rule));
         is_of_others.then(|| sides.leads_elsewhere(rules, &self.key(blueprint.plan)))
     }
@@ -167,21 +192,34 @@ impl Router for GatewayApi {
 impl GatewayApi {
     const fn route_kind(&self) -> Kind {
         let api_version = match self.dialect {
-            Dialect::V1 | Dialect::Linkerd => "gateway.networking.k8s.io/v1",
+            Dialect::V1 | Dialect::Grpc | Dialect::Linkerd => "gateway.networking.k8s.io/v1",
             Dialect::V1Beta1 => "gateway.networking.k8s.io/v1beta1",
             Dialect::LinkerdPolicy => "policy.linkerd.io/v1beta3",
         };
+        let (kind, plural) = match self.form() {
+            Form::Http => ("HTTPRoute", "httproutes"),
+            Form::Grpc => ("GRPCRoute", "grpcroutes"),
+        };
         Kind {
             api_version,
-            kind: "HTTPRoute",
-            plural: "httproutes",
+            kind,
+            plural,
+        }
+    }
+
+    const fn form(&self) -> Form {
+        match self.dialect {
+            Dialect::Grpc => Form::Grpc,
+            Dialect::V1 | Dialect::V1Beta1 | Dialect::Linkerd | Dialect::LinkerdPolicy => {
+                Form::Http
+            }
         }
     }
 
     /// Gateways, of which Linkerd knows nothing: where it is installed alone, so is HTTPRoute.
     const fn gateway_kind(&self) -> Option<Kind> {
         match self.dialect {
-            Dialect::V1 => Some(GATEWAY),
+            Dialect::V1 | Dialect::Grpc => Some(GATEWAY),
             Dialect::V1Beta1 => Some(GATEWAY_V1BETA1),
             Dialect::Linkerd | Dialect::LinkerdPolicy => None,
         }
@@ -192,7 +230,7 @@ impl GatewayApi {
     }
 
     const fn has_timeouts(&self) -> bool {
-        !matches!(self.dialect, Dialect::V1Beta1)
+        !matches!(self.dialect, Dialect::V1Beta1 | Dialect::Grpc)
     }
 
     fn key(&self, plan: &Plan) -> Key {
@@ -243,9 +281,13 @@ impl GatewayApi {
         if let Some(hosts) = hosts.or_else(|| theirs("hostnames").cloned()) {
             spec.insert("hostnames".into(), hosts);
         }
-        let attributes = filters::attributes(&blueprint.canary.spec.service, self.has_timeouts());
+        let attributes = filters::attributes(
+            self.form(),
+            &blueprint.canary.spec.service,
+            self.has_timeouts(),
+        );
         let live = claim.live("rules").and_then(Value::as_array);
-        let rules = Sides::of(blueprint.plan).rules(
+        let rules = Sides::of(self.form(), blueprint.plan).rules(
             blueprint,
             &attributes,
             theirs("rules").and_then(Value::as_array),

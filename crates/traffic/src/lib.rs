@@ -89,6 +89,12 @@ pub trait Router: Send + Sync {
         Standing::Accepted
     }
 
+    /// The kind of the routing object by a name that the status remembers: of those backends that can take each other's place. Versions of one kind
+    /// have one name.
+    fn route(&self) -> Option<&'static str> {
+        None
+    }
+
     /// A routing object in the place of ours that is about something else: nothing is begun while it stands there, and it is left as it is.
     fn intrusion(&self, _: &Blueprint<'_>, _: &Objects) -> Option<Problem> {
         None
@@ -145,6 +151,31 @@ pub fn backends(provider: &Provider) -> Result<Alternatives, Unsupported> {
             provider: provider.clone(),
         }),
     }
+}
+
+/// The backend of a service whose protocol is gRPC, where its provider has one that can say everything that the Canary asks for.
+pub fn for_grpc(plan: &Plan, canary: &Canary) -> Option<&'static dyn Router> {
+    let protocol = canary.spec.service.app_protocol.as_deref();
+    let is_grpc = protocol.is_some_and(|protocol| {
+        matches!(
+            protocol.to_lowercase().as_str(),
+            "grpc" | "kubernetes.io/grpc"
+        )
+    });
+    let router: &'static dyn Router = &gateway_api::GRPC;
+    let is_wanted = is_grpc && plan.provider == Provider::GatewayApiV1;
+    (is_wanted && router.check(plan, canary).is_empty()).then_some(router)
+}
+
+/// The backend of that [`Router::route`], which the status remembers.
+pub fn of_route(name: &str) -> Option<&'static dyn Router> {
+    let all: [&'static dyn Router; 4] = [
+        &linkerd::V1ALPHA1,
+        &gateway_api::LINKERD,
+        &gateway_api::LINKERD_POLICY,
+        &gateway_api::GRPC,
+    ];
+    all.into_iter().find(|router| router.route() == Some(name))
 }
 
 static WITHOUT_SMI: [&dyn Router; 2] = [&gateway_api::LINKERD, &gateway_api::LINKERD_POLICY];

@@ -102,6 +102,10 @@ impl Router for TrafficSplit {
         Ok(Some(Routes::to_canary(canary)))
     }
 
+    fn route(&self) -> Option<&'static str> {
+        Some("TrafficSplit.split.smi-spec.io")
+    }
+
     /// **Differs from Flagger**, which leaves the split of a user leading to Services that are gone (F-5).
     fn restore(&self, blueprint: &Blueprint<'_>, seen: &Objects) -> Result<Vec<Write>, Problem> {
         let names = &blueprint.plan.names;

@@ -19,10 +19,11 @@ use support::Release;
 use support::cluster::{Cluster, USER};
 
 /// Names in `spec.provider` of everything that has a backend. One that takes the place of another has its number behind it.
-const PROVIDERS: [&str; 13] = [
+const PROVIDERS: [&str; 14] = [
     "gatewayapi:v1",
     "gatewayapi:v1beta1",
     "gatewayapi:v1#1",
+    "gatewayapi:v1#9",
     "linkerd#1",
     "linkerd#2",
     "kubernetes",
@@ -440,7 +441,7 @@ fn spec_of_somebody(kind: Kind) -> BoxedStrategy<Value> {
             ("trafficPolicy", json!({"connectionPool": {"http": {"maxRetries": 9}}, "outlierDetection": {"interval": "1s"}})),
         ])
         .boxed(),
-        "HTTPRoute" => (
+        "HTTPRoute" | "GRPCRoute" => (
             some_of(vec![
                 ("hostnames", json!(["app.example.com"])),
                 (

@@ -32,7 +32,7 @@ fn release() -> Release {
         "spec": {
             "provider": "gatewayapi:v1",
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
-            "service": {"port": 80, "gatewayRefs": [
+            "service": {"port": 80, "mirror": [{"backendRef": {"name": "copies", "namespace": "lab", "port": 80}}], "gatewayRefs": [
                 {"name": "public", "namespace": "edge"},
                 {"group": "core", "kind": "Service", "name": "app", "port": 80},
             ]},
@@ -126,7 +126,7 @@ fn a_refusal_names_the_parent_what_it_said_and_the_remedy() {
         ),
         (
             ("ResolvedRefs", "RefNotPermitted"),
-            "create a ReferenceGrant",
+            "create a ReferenceGrant in namespace lab, from HTTPRoute of gateway.networking.k8s.io in namespace test to Service",
         ),
         (("Accepted", "UnsupportedValue"), "cannot do"),
         (("Accepted", "SomethingNew"), "must be True"),

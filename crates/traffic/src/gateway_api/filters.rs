@@ -6,6 +6,8 @@ use serde_json::{Map, Value, json};
 use slipway_api::{CanaryService, go};
 use slipway_core::plan::Problem;
 
+use super::matches::Form;
+
 /// What a Canary says about its rules.
 pub(super) struct Attributes {
     pub(super) filters: Vec<Value>,
@@ -21,7 +23,7 @@ const WORDS: [&str; 5] = [
     "CORS",
 ];
 
-pub(super) fn attributes(service: &CanaryService, has_timeouts: bool) -> Attributes {
+pub(super) fn attributes(form: Form, service: &CanaryService, has_timeouts: bool) -> Attributes {
     let headers = |side: &str| {
         service
             .headers
@@ -31,7 +33,7 @@ pub(super) fn attributes(service: &CanaryService, has_timeouts: bool) -> Attribu
     let mut filters = Vec::new();
     filters.extend(headers("request").and_then(|it| modifier("RequestHeaderModifier", it)));
     filters.extend(headers("response").and_then(|it| modifier("ResponseHeaderModifier", it)));
-    filters.extend(rewrite(service));
+    filters.extend(rewrite(service).filter(|_| form == Form::Http));
     filters.extend(service.mirror.iter().filter_map(mirror));
     if has_timeouts {
         filters.extend(service.cors_policy.as_ref().map(cors));
@@ -171,6 +173,22 @@ fn timeouts(service: &CanaryService) -> Option<Value> {
         }
     }
     (!fields.is_empty()).then_some(Value::Object(fields))
+}
+
+/// What a `GRPCRoute` has no words for.
+pub(super) fn check_calls(service: &CanaryService) -> Vec<Problem> {
+    let given = [
+        ("timeout", json!(service.timeout)),
+        ("backendTimeout", json!(service.backend_timeout)),
+        ("rewrite", json!(service.rewrite)),
+        ("corsPolicy", json!(service.cors_policy)),
+    ];
+    let said = given.into_iter().filter(|(_, value)| !value.is_null());
+    said.map(|(field, value)| {
+        let allowed = "must be absent: a GRPCRoute has no words for it";
+        Problem::new(format!("spec.service.{field}"), value, allowed)
+    })
+    .collect()
 }
 
 /// Gateway API's durations are fewer than Go's: no fractions, no signs, hours to milliseconds.

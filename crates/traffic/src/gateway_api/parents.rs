@@ -33,6 +33,20 @@ pub(super) fn check(service: &CanaryService) -> Vec<Problem> {
         .collect()
 }
 
+/// Linkerd's own route attaches to Services alone.
+pub(super) fn check_services(service: &CanaryService) -> Vec<Problem> {
+    let references = named(service).into_iter().enumerate();
+    let others = references.filter(|(_, parent)| text(parent, "kind") != "Service");
+    others
+        .map(|(at, parent)| {
+            let allowed = "must be Service: the HTTPRoute of policy.linkerd.io attaches to nothing else, \
+                 and that of gateway.networking.k8s.io is not installed";
+            let field = format!("spec.service.gatewayRefs[{at}].kind");
+            Problem::new(field, text(&parent, "kind"), allowed)
+        })
+        .collect()
+}
+
 /// The parents that a Canary names, with the defaults of the API server.
 ///
 /// **Differs from Flagger**: a Service without a group is one of the core group; Flagger's CRD makes it a Service of Gateway API, which there is none of.

@@ -7,7 +7,7 @@ use slipway_core::plan::{Names, Plan, Problem};
 use slipway_core::weight::{Routes, Weight};
 
 use super::filters::{self, Attributes};
-use super::matches;
+use super::matches::{self, Form};
 use super::parents::text;
 use crate::affinity::{Affinity, Cookie};
 use crate::share::share;
@@ -20,6 +20,7 @@ pub(super) struct Sides<'a> {
     names: &'a Names,
     namespace: &'a str,
     port: u16,
+    form: Form,
 }
 
 /// A rule without its backends: what a user's rule that led to us says, or nothing.
@@ -32,11 +33,12 @@ struct Base {
 }
 
 impl<'a> Sides<'a> {
-    pub(super) fn of(plan: &'a Plan) -> Self {
+    pub(super) fn of(form: Form, plan: &'a Plan) -> Self {
         Self {
             names: &plan.names,
             namespace: &plan.canary.namespace,
             port: plan.port,
+            form,
         }
     }
 
@@ -52,7 +54,7 @@ impl<'a> Sides<'a> {
         want: Routes,
     ) -> Vec<Value> {
         let service = &blueprint.canary.spec.service;
-        let own = matches::all(&service.match_);
+        let own = matches::all(self.form, &service.match_);
         let mut bases = self.bases(theirs.map_or(&[], Vec::as_slice), live);
         if !own.is_empty() {
             // The Canary says which requests: one rule of theirs is enough to say what is done with them.
@@ -64,7 +66,7 @@ impl<'a> Sides<'a> {
                 base.matches.clone_from(&own);
             }
             if base.matches.is_empty() {
-                base.matches = list(&matches::everything());
+                base.matches = matches::everything(self.form);
             }
             base.filters = filters::joined(&base.filters, &attributes.filters);
             base.timeouts = attributes.timeouts.clone().or(base.timeouts);
@@ -80,12 +82,14 @@ impl<'a> Sides<'a> {
         let are_led = ours.iter().any(|rule| self.leads_to_a_side(rule));
         let had = theirs.iter().filter(|rule| self.is_ours(rule));
         let mut bases: Vec<Base> = if are_led || ours.is_empty() {
-            had.map(Base::of_the_user).collect()
+            had.map(|rule| Base::of_the_user(self.form, rule)).collect()
         } else if theirs.is_empty() {
             Vec::new()
         } else {
             // The user wrote them anew since they were recorded.
-            ours.iter().map(|rule| Base::of_the_user(rule)).collect()
+            ours.iter()
+                .map(|rule| Base::of_the_user(self.form, rule))
+                .collect()
         };
         let last = ours.last().map(|rule| Base::added_by_others(rule));
         match (bases.as_mut_slice(), last) {
@@ -104,12 +108,15 @@ impl<'a> Sides<'a> {
         if want.mirrored {
             copied.push(filters::mirror_to(&self.names.canary_service, self.port));
         }
-        if let Some(affinity) = Affinity::of(blueprint) {
+        if let Some(affinity) = Affinity::of(blueprint).filter(|_| self.form == Form::Http) {
             let named = base.with(&base.matches, &copied, self.split(want));
             return self.kept(&affinity, &rest, named, want);
         }
         let analysis = blueprint.canary.spec.analysis_in_force();
-        let selected = matches::all(analysis.map_or(&[][..], |analysis| &analysis.match_));
+        let selected = matches::all(
+            self.form,
+            analysis.map_or(&[][..], |analysis| &analysis.match_),
+        );
         if selected.is_empty() {
             return vec![base.with(&base.matches, &copied, self.split(want))];
         }
@@ -182,7 +189,11 @@ impl<'a> Sides<'a> {
     /// The list with our rules in the place of those that led to us, in the order of the others: before one that takes every request where there were none.
     fn among(&self, stands: &[Value], generated: Vec<Value>) -> Vec<Value> {
         let place = stands.iter().position(|rule| self.is_ours(rule));
-        let place = place.or_else(|| stands.iter().position(takes_every_request));
+        let place = place.or_else(|| {
+            stands
+                .iter()
+                .position(|rule| takes_every_request(self.form, rule))
+        });
         let (before, after) = stands.split_at(place.unwrap_or(stands.len()));
         let others = |rules: &[Value]| -> Vec<Value> {
             let others = rules.iter().filter(|rule| !self.is_ours(rule));
@@ -295,11 +306,13 @@ impl<'a> Sides<'a> {
 
 impl Base {
     /// A rule of the user, with the defaults that the API server fills in.
-    fn of_the_user(rule: &Value) -> Self {
+    fn of_the_user(form: Form, rule: &Value) -> Self {
         Self {
             filters: entries(rule, "filters").cloned().collect(),
             timeouts: rule.get("timeouts").cloned(),
-            matches: entries(rule, "matches").map(matches::defaulted).collect(),
+            matches: entries(rule, "matches")
+                .map(|entry| matches::defaulted(form, entry))
+                .collect(),
             ..Self::added_by_others(rule)
         }
     }
@@ -328,7 +341,9 @@ impl Base {
 
     fn with(&self, matches: &[Value], filters: &[Value], backends: Value) -> Value {
         let mut rule = self.fields.clone();
-        rule.insert("matches".into(), json!(matches));
+        if !matches.is_empty() {
+            rule.insert("matches".into(), json!(matches));
+        }
         if !filters.is_empty() {
             rule.insert("filters".into(), json!(filters));
         }
@@ -368,14 +383,10 @@ fn entries<'v>(object: &'v Value, field: &str) -> impl Iterator<Item = &'v Value
     list.into_iter().flatten()
 }
 
-fn list(value: &Value) -> Vec<Value> {
-    value.as_array().cloned().unwrap_or_default()
-}
-
 /// Whether a rule has no condition, or one that every request meets.
-fn takes_every_request(rule: &Value) -> bool {
-    let everything = list(&matches::everything());
+fn takes_every_request(form: Form, rule: &Value) -> bool {
+    let everything = matches::everything(form);
     let mut conditions = entries(rule, "matches").peekable();
     conditions.peek().is_none()
-        || conditions.any(|entry| everything.contains(&matches::defaulted(entry)))
+        || conditions.any(|entry| everything.contains(&matches::defaulted(form, entry)))
 }

@@ -90,9 +90,12 @@ fn of_parent(route: &Value, parent: &Value, key: &Key, namespace: &str) -> Said 
         match of_entry(
             entry,
             generation,
-            key,
-            &parents::name(parent, namespace),
-            namespace,
+            &Seat {
+                route,
+                key,
+                parent: &parents::name(parent, namespace),
+                namespace,
+            },
         ) {
             Said::Yes => return Said::Yes,
             Said::Nothing => {}
@@ -102,13 +105,15 @@ fn of_parent(route: &Value, parent: &Value, key: &Key, namespace: &str) -> Said 
     found
 }
 
-fn of_entry(
-    entry: &Value,
-    generation: Option<i64>,
-    key: &Key,
-    parent: &str,
-    namespace: &str,
-) -> Said {
+/// Of which route and which of its parents something is said.
+struct Seat<'a> {
+    route: &'a Value,
+    key: &'a Key,
+    parent: &'a str,
+    namespace: &'a str,
+}
+
+fn of_entry(entry: &Value, generation: Option<i64>, seat: &Seat<'_>) -> Said {
     let mut is_accepted = false;
     for type_ in ["Accepted", "ResolvedRefs"] {
         let Some(condition) = condition(entry, type_) else {
@@ -120,7 +125,7 @@ fn of_entry(
         }
         match text(condition, "status") {
             "True" => is_accepted |= type_ == "Accepted",
-            "False" => return Said::No(refusal(condition, type_, key, parent, namespace)),
+            "False" => return Said::No(seat.refusal(condition, type_)),
             _ => return Said::Nothing,
         }
     }
@@ -138,36 +143,76 @@ fn condition<'a>(entry: &'a Value, type_: &str) -> Option<&'a Value> {
         .find(|condition| text(condition, "type") == type_)
 }
 
-fn refusal(condition: &Value, type_: &str, key: &Key, parent: &str, namespace: &str) -> Problem {
-    let (reason, message) = (text(condition, "reason"), text(condition, "message"));
-    let value = if message.is_empty() {
-        format!("False ({reason})")
-    } else {
-        format!("False ({reason}: {message})")
-    };
-    let remedy = remedy(reason, parent, namespace);
-    let field = format!("status.parents[{parent}].conditions[{type_}]");
-    Problem::new(field, value, format!("must be True{remedy}")).of(key.to_string())
+impl Seat<'_> {
+    fn refusal(&self, condition: &Value, type_: &str) -> Problem {
+        let (reason, message) = (text(condition, "reason"), text(condition, "message"));
+        let value = if message.is_empty() {
+            format!("False ({reason})")
+        } else {
+            format!("False ({reason}: {message})")
+        };
+        let field = format!("status.parents[{}].conditions[{type_}]", self.parent);
+        let allowed = format!("must be True{}", self.remedy(reason));
+        Problem::new(field, value, allowed).of(self.key.to_string())
+    }
+
+    /// What is to be done about a refusal. **Source**: the reasons of `RouteConditionReason`.
+    fn remedy(&self, reason: &str) -> String {
+        let Self {
+            parent, namespace, ..
+        } = self;
+        match reason {
+            "NotAllowedByListeners" => format!(
+                ": a listener of {parent} must allow routes of namespace {namespace} (allowedRoutes)"
+            ),
+            "NoMatchingListenerHostname" => {
+                format!(": a listener of {parent} must have one of spec.service.hosts")
+            }
+            "NoMatchingParent" => {
+                format!(": {parent} must have the sectionName and port of spec.service.gatewayRefs")
+            }
+            "UnsupportedValue" => {
+                ": what the Canary asks for, its implementation cannot do".to_owned()
+            }
+            "RefNotPermitted" => format!(": {}", self.grant()),
+            "BackendNotFound" => ": the Services that it names must exist".to_owned(),
+            _ => String::new(),
+        }
+    }
+
+    /// The object that lets the route refer to a Service of another namespace.
+    fn grant(&self) -> String {
+        let mut namespaces = Vec::new();
+        foreign(
+            self.route.get("spec").unwrap_or(&Value::Null),
+            self.namespace,
+            &mut namespaces,
+        );
+        let place = match namespaces.as_slice() {
+            [] => "the namespace of the Service that is referred to".to_owned(),
+            known => format!("namespace {}", known.join(" and ")),
+        };
+        let (kind, own) = (self.key.kind, self.namespace);
+        format!(
+            "create a ReferenceGrant in {place}, from {kind} of gateway.networking.k8s.io in namespace {own} to Service"
+        )
+    }
 }
 
-/// What is to be done about a refusal. **Source**: the reasons of `RouteConditionReason`.
-fn remedy(reason: &str, parent: &str, namespace: &str) -> String {
-    match reason {
-        "NotAllowedByListeners" => format!(
-            ": a listener of {parent} must allow routes of namespace {namespace} (allowedRoutes)"
-        ),
-        "NoMatchingListenerHostname" => {
-            format!(": a listener of {parent} must have one of spec.service.hosts")
+/// The other namespaces whose Services a route refers to.
+fn foreign<'a>(place: &'a Value, own: &str, found: &mut Vec<&'a str>) {
+    match place {
+        Value::Array(list) => list.iter().for_each(|it| foreign(it, own, found)),
+        Value::Object(fields) => {
+            let namespace = text(place, "namespace");
+            let is_service = matches!(text(place, "kind"), "" | "Service");
+            let is_other = !namespace.is_empty() && namespace != own && is_service;
+            if is_other && !found.contains(&namespace) {
+                found.push(namespace);
+            }
+            let below = fields.iter().filter(|(field, _)| *field != "parentRefs");
+            below.for_each(|(_, it)| foreign(it, own, found));
         }
-        "NoMatchingParent" => {
-            format!(": {parent} must have the sectionName and port of spec.service.gatewayRefs")
-        }
-        "UnsupportedValue" => ": what the Canary asks for, its implementation cannot do".to_owned(),
-        "RefNotPermitted" => format!(
-            ": create a ReferenceGrant in the namespace of the Service that is referred to, \
-             from HTTPRoute of namespace {namespace} to Service"
-        ),
-        "BackendNotFound" => ": the Services that it names must exist".to_owned(),
-        _ => String::new(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }

@@ -12,6 +12,9 @@ use slipway_traffic::{Router, backends};
 
 use cluster::Cluster;
 
+/// The [`Release::alternative`] for services whose protocol is gRPC.
+pub(crate) const GRPC: usize = 9;
+
 /// All that a blueprint borrows.
 #[derive(Debug)]
 pub(crate) struct Release {
@@ -64,6 +67,9 @@ impl Release {
     }
 
     pub(crate) fn router(&self) -> &'static dyn Router {
+        if self.alternative == GRPC {
+            return slipway_traffic::of_route("GRPCRoute.gateway.networking.k8s.io").unwrap();
+        }
         let (first, others) = backends(&self.plan.provider).unwrap();
         self.alternative
             .checked_sub(1)
