@@ -101,6 +101,7 @@ impl Shell {
             | Effect::CreatePrimaryScaler
             | Effect::PauseScaler
             | Effect::ResumeScaler
+            | Effect::RetireRoute
             | Effect::RestoreRoutes => {}
         }
         // Without codecs or selector an obstacle says why; there is nothing that could be made.
@@ -159,6 +160,7 @@ impl Hands<'_> {
                         .render(&self.blueprint(), &self.view.objects, *routes)?;
                 self.write_all(&writes, Compare::First).await
             }
+            Effect::RetireRoute => self.retire_route().await,
             Effect::RestoreRoutes => self.restore_routes().await,
             Effect::CreatePrimary { revision } => self.create_primary(revision).await,
             Effect::RestorePrimary => self.restore_primary().await,
@@ -190,6 +192,16 @@ impl Hands<'_> {
         let live = self.view.objects.get(&apex).map(AsRef::as_ref);
         let mut writes = slipway_workloads::restore_apex(&blueprint, live)?;
         writes.extend(self.codecs.router.restore(&blueprint, &self.view.objects)?);
+        self.write_all(&writes, Compare::First).await?;
+        self.retire_route().await
+    }
+
+    /// Takes the routing object of the former kind away, or gives it back.
+    async fn retire_route(&self) -> Result<(), ActError> {
+        let Some(former) = self.codecs.former else {
+            return Ok(());
+        };
+        let writes = former.restore(&self.blueprint(), &self.view.objects)?;
         self.write_all(&writes, Compare::First).await
     }
 }

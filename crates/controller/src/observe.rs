@@ -7,6 +7,7 @@ pub(crate) mod obstacles;
 pub(crate) mod order;
 pub(crate) mod pods;
 pub(crate) mod reasons;
+mod routes;
 pub(crate) mod store;
 pub(crate) mod targets;
 pub(crate) mod watches;
@@ -21,7 +22,9 @@ use slipway_core::action::Action;
 use slipway_core::blueprint::{Blueprint, ExtraPort, PodSelector};
 use slipway_core::decide::is_foreign;
 use slipway_core::object::{Key, Kind, Objects, kinds};
-use slipway_core::observation::{Configs, Observation, Obstacle, SideCounts, Workload};
+use slipway_core::observation::{
+    Configs, Observation, Obstacle, RouteChoice, SideCounts, Workload,
+};
 use slipway_core::plan::{MetricCheck, MetricSource, Plan};
 use slipway_traffic::Router;
 use slipway_workloads::configs::TrackedConfig;
@@ -56,6 +59,8 @@ impl ObserveError {
 #[derive(Clone, Copy)]
 pub(crate) struct Codecs {
     pub(crate) router: &'static dyn Router,
+    /// The backend whose routing object is still there from before.
+    pub(crate) former: Option<&'static dyn Router>,
     pub(crate) target: &'static dyn Target,
     pub(crate) scaler: Option<&'static dyn Scaler>,
 }
@@ -85,7 +90,14 @@ impl Shell {
         plan: &Plan,
         canary: &Canary,
     ) -> Result<Option<View>, ObserveError> {
-        let codecs = obstacles::codecs(plan);
+        let mut codecs = obstacles::codecs(plan);
+        let mut choice = RouteChoice::default();
+        if let Ok(codecs) = &mut codecs {
+            let Some(chosen) = self.choose_route(key, plan, canary, codecs) else {
+                return Ok(None);
+            };
+            choice = chosen;
+        }
         let mut found: Vec<Obstacle> = Vec::new();
         let kinds = self.kinds_of(plan, codecs.as_ref().ok());
         // All of them are begun before the first is waited for.
@@ -106,6 +118,7 @@ impl Shell {
             return Ok(None);
         }
         let mut view = View::default();
+        view.observation.route = choice;
         match codecs {
             Err(obstacle) => found.push(obstacle),
             Ok(codecs) => {
@@ -369,14 +382,8 @@ impl Shell {
             ]);
         }
         self.gather(key, wanted, &mut view.objects);
-        // Asked again with what was found, until it names nothing new; no backend needs more than a few rounds.
-        for _ in 0..8 {
-            let needed = codecs.router.needs(&blueprint, &view.objects);
-            let before = view.objects.len();
-            self.gather(key, needed, &mut view.objects);
-            if view.objects.len() == before {
-                break;
-            }
+        for router in codecs.former.into_iter().chain([codecs.router]) {
+            self.gather_routes(key, router, &blueprint, &mut view.objects);
         }
         if codecs.router.needs_pods(plan) {
             self.gather_pods(key, &selector, &mut view.objects);
@@ -386,6 +393,11 @@ impl Shell {
         }
         view.observation.pods = codecs.router.pods(&blueprint, &view.objects);
         view.observation.routes = codecs.router.read(&blueprint, &view.objects).ok().flatten();
+        let standing = codecs.router.standing(&blueprint, &view.objects);
+        found.extend(obstacles::of_route(&standing));
+        view.observation.standing = standing;
+        let intrusion = codecs.router.intrusion(&blueprint, &view.objects);
+        found.extend(intrusion.map(obstacles::invalid));
         if let (Some(target), Some(primary)) = (&view.target, &view.primary)
             && is_compared(canary)
         {

@@ -49,6 +49,8 @@ pub(crate) fn update(
 pub(crate) const NOT_HEEDED: &str = "SpecNotHeeded";
 /// The type of the condition that says that too few pods are there for a weight.
 pub(crate) const NOT_REACHED: &str = "WeightNotReached";
+/// The type of the condition that says by which kind of object traffic is routed, where that is not the kind that the provider usually has.
+pub(crate) const ROUTED_BY: &str = "RoutedBy";
 
 /// Says something by a condition of its own, or takes the condition away (an empty message); whether it said something else before. It stands until
 /// it is said anew: [`update`] lets it be.
@@ -73,7 +75,7 @@ pub(crate) fn say(
 }
 
 /// The types that [`update`] writes.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "Promoted",
     "Ready",
     "Reconciling",
@@ -83,6 +85,7 @@ const OURS: [&str; 9] = [
     "UnsupportedProvider",
     "DependencyFailed",
     "InternalError",
+    "RoutingIneffective",
 ];
 
 fn named(condition: ObstacleCondition) -> Option<&'static str> {
@@ -93,6 +96,7 @@ fn named(condition: ObstacleCondition) -> Option<&'static str> {
         ObstacleCondition::Stalled => None,
         ObstacleCondition::DependencyFailed => Some("DependencyFailed"),
         ObstacleCondition::InternalError => Some("InternalError"),
+        ObstacleCondition::RoutingIneffective => Some("RoutingIneffective"),
     }
 }
 

@@ -88,6 +88,8 @@ pub enum Effect {
     PauseScaler,
     /// Let the scaler of the target work again.
     ResumeScaler,
+    /// Take away the routing object of the kind that was in force before: the one that is in force now stands.
+    RetireRoute,
     /// Give the routing objects and the apex Service back as the user had them.
     RestoreRoutes,
     /// Put our finalizer on the Canary.

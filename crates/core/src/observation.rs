@@ -35,6 +35,8 @@ pub struct Observation {
     pub routes: Option<Routes>,
     /// Whether those who carry traffic have taken the routing object over as it stands.
     pub standing: Standing,
+    /// Which kind of routing object is in force, for providers that have several.
+    pub route: RouteChoice,
     /// The newest answer to each question asked in this life of the controller.
     pub answers: Vec<Answered>,
     /// What keeps the release from being carried out at all: a missing dependency, another Canary with the same target.
@@ -67,6 +69,26 @@ pub enum Standing {
     Pending(String),
     /// They have not, and say why.
     Refused(Problem),
+}
+
+/// Which kind of routing object is in force, for providers that have several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RouteChoice {
+    /// Its name, as the status remembers it; `None`: the provider has one kind.
+    pub name: Option<String>,
+    /// Why it is not the kind that the provider usually has: the kind, and what is missing.
+    pub instead: Option<Instead>,
+    /// Whether an object of the kind that was in force before is still there: it goes once the new one stands.
+    pub leaves: bool,
+}
+
+/// One kind of routing object in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instead {
+    /// The kind that routes: `HTTPRoute of gateway.networking.k8s.io/v1`.
+    pub by: String,
+    /// What the provider usually has, and why that cannot be had.
+    pub missing: String,
 }
 
 /// Ready endpoints behind the two Services of a release.
@@ -134,6 +156,8 @@ pub struct Obstacle {
 /// The condition that an obstacle is shown by (A14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ObstacleCondition {
+    /// `RoutingIneffective`: those who carry traffic have refused the route.
+    RoutingIneffective,
     /// `InvalidSpec`: the user has something to mend.
     InvalidSpec,
     /// `ProviderUnavailable`: the kinds of the provider are not served, or may not be used.

@@ -4,7 +4,9 @@
 //! **Source**: dossier 01 §1.7, §8, §9.2, §10, §11.
 
 mod record;
+mod routing;
 
+pub use routing::{route_changed, routed_by};
 use slipway_api::names::annotation;
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
 

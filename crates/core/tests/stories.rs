@@ -17,8 +17,9 @@ mod support;
 use chrono::TimeDelta;
 use slipway_api::{Phase, Side};
 use slipway_core::decide;
-use slipway_core::decision::{Effect, Outcome, Wake};
-use slipway_core::observation::Workload;
+use slipway_core::decision::{Decision, Effect, Outcome, Wake};
+use slipway_core::observation::{Standing, Workload};
+use slipway_core::plan::Problem;
 use slipway_core::weight::{Routes, Weight};
 use support::{Reply, Story, World, at, canary, pods, ready, seen, slipway, status, told};
 
@@ -1040,6 +1041,67 @@ fn a_step_that_users_never_met_is_not_judged_and_counts_from_when_its_route_stan
     assert_eq!(early.questions, []);
     let judged = decide(&plan, &late.status, &world, at(25));
     assert_eq!(judged.questions.len(), 1);
+}
+
+#[test]
+fn fc_026_a_step_is_not_judged_before_the_parents_of_its_route_have_accepted_it() {
+    let plan = weighted().plan();
+    let mut world = seen(Some(ready("v1", 1)), Some(ready("v2", 1)));
+    let mut progressing = status(Phase::Progressing);
+    progressing.canary_weight = 20;
+    let release = progressing.slipway.as_mut().unwrap().release.as_mut();
+    let release = release.unwrap();
+    (release.tested, release.tick, release.step_at) = (true, 1, Some(at(0)));
+    world.routes = Some(Routes::to_canary(Weight::clamped(20)));
+    let awaited = "HTTPRoute test/app to be accepted by Gateway edge/public";
+    let pending = Standing::Pending(awaited.to_owned());
+    let problem =
+        Problem::new("status.parents[]", "False", "must be True").of("HTTPRoute test/app");
+    let waits_for = |decision: &Decision| slipway(&decision.status).waiting.map(|it| it.for_);
+
+    world.standing = pending.clone();
+    let held = decide(&plan, &progressing, &world, at(15));
+    assert_eq!(held.questions, []);
+    assert_eq!(waits_for(&held).as_deref(), Some(awaited));
+    world.standing = Standing::Refused(problem);
+    let refused = decide(&plan, &held.status, &world, at(40));
+    assert_eq!(refused.questions, []);
+
+    // Time counts from when it stands.
+    world.standing = Standing::Accepted;
+    let stands = decide(&plan, &refused.status, &world, at(50));
+    assert_eq!((stands.questions.len(), waits_for(&stands)), (0, None));
+    let release = slipway(&stands.status).release.unwrap();
+    assert_eq!((release.tick, release.step_at), (1, Some(at(50))));
+    assert_eq!(decide(&plan, &stands.status, &world, at(59)).questions, []);
+    assert_eq!(
+        decide(&plan, &stands.status, &world, at(60))
+            .questions
+            .len(),
+        1
+    );
+}
+
+#[test]
+fn fc_026_a_canary_stays_up_until_the_parents_have_accepted_that_its_traffic_is_away() {
+    let plan = weighted().plan();
+    let mut world = seen(Some(ready("v1", 1)), Some(ready("v2", 1)));
+    let mut failed = status(Phase::Failed);
+    let slipway_of = failed.slipway.as_mut().unwrap();
+    slipway_of.acted_revision = world.revision();
+    slipway_of.traffic_left_at = Some(at(0));
+    let scales = |decision: &Decision| decision.effects.contains(&Effect::ScaleDownTarget);
+
+    world.standing = Standing::Pending("it to be accepted by it".to_owned());
+    let held = decide(&plan, &failed, &world, at(30));
+    assert!(!scales(&held), "{held:?}");
+    world.standing = Standing::Accepted;
+    let accepted = decide(&plan, &held.status, &world, at(60));
+    assert!(!scales(&accepted), "it settles from then on: {accepted:?}");
+    assert!(scales(&decide(&plan, &accepted.status, &world, at(65))));
+    // Nobody is led there by a route that was refused.
+    world.standing = Standing::Refused(Problem::new("f", "v", "a"));
+    assert!(scales(&decide(&plan, &failed, &world, at(30))));
 }
 
 #[test]

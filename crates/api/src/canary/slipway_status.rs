@@ -36,6 +36,9 @@ pub struct SlipwayStatus {
     /// The weight that the route really has, where it is not the weight asked for (a side without ready pods).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub routed_weight: Option<i64>,
+    /// The kind of routing object in force, `HTTPRoute.gateway.networking.k8s.io`, where the provider has several: a running release keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<String>,
     /// Since when the side that the release waits for has not been ready: the progress deadline counts from here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unready_since: Option<DateTime<Utc>>,

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use slipway_core::object::{Key, Kind, Objects};
-use slipway_core::observation::{Obstacle, ObstacleCondition};
+use slipway_core::observation::{Obstacle, ObstacleCondition, Standing};
 use slipway_core::plan::{MetricSource, Plan, Problem};
 use slipway_metrics::{Variables, template};
 use slipway_workloads::Scaler;
@@ -40,6 +40,7 @@ pub(super) fn codecs(plan: &Plan) -> Result<Codecs, Obstacle> {
         .map(|autoscaler| slipway_workloads::scaler(autoscaler.kind));
     Ok(Codecs {
         router,
+        former: None,
         target,
         scaler,
     })
@@ -99,6 +100,17 @@ pub(crate) fn panicked(text: &str) -> Obstacle {
     Obstacle {
         condition: ObstacleCondition::InternalError,
         problem: Problem::new("internal error:", "", held),
+    }
+}
+
+/// A route that those who carry traffic have refused.
+pub(super) fn of_route(standing: &Standing) -> Option<Obstacle> {
+    match standing {
+        Standing::Accepted | Standing::Pending(_) => None,
+        Standing::Refused(problem) => Some(Obstacle {
+            condition: ObstacleCondition::RoutingIneffective,
+            problem: problem.clone(),
+        }),
     }
 }
 

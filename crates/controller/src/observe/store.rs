@@ -223,8 +223,21 @@ impl Store {
         woken.into_iter().collect()
     }
 
-    /// The kind cannot be had; who is to be woken.
+    /// The kind cannot be had; who is to be woken. What was listed once is believed on.
     pub(crate) fn unavailable(
+        &mut self,
+        kind: Kind,
+        scope: Option<&str>,
+        why: String,
+    ) -> Vec<CanaryKey> {
+        if self.sync.get(&(kind, scope.map(str::to_owned))) == Some(&Sync::Done) {
+            return Vec::new();
+        }
+        self.not_served(kind, scope, why)
+    }
+
+    /// The kind is not served, or not any more; who is to be woken.
+    pub(crate) fn not_served(
         &mut self,
         kind: Kind,
         scope: Option<&str>,
@@ -232,7 +245,7 @@ impl Store {
     ) -> Vec<CanaryKey> {
         let state = Sync::Unavailable(why);
         let key = (kind, scope.map(str::to_owned));
-        if self.sync.get(&key) == Some(&state) || self.sync.get(&key) == Some(&Sync::Done) {
+        if self.sync.get(&key) == Some(&state) {
             return Vec::new();
         }
         self.sync.insert(key, state);

@@ -117,6 +117,12 @@ impl Watches {
         }
     }
 
+    /// Whether objects of that namespace are watched at all.
+    pub(crate) fn sees(&self, namespace: &str) -> bool {
+        let mut scopes = self.scopes.iter().map(Option::as_deref);
+        scopes.any(|scope| scope.is_none_or(|scope| scope == namespace))
+    }
+
     fn begin(&self, kind: Kind, scope: Option<String>) {
         let watches = self.clone();
         let keep = match kind {
@@ -158,16 +164,29 @@ impl Watches {
     }
 
     async fn watch_objects(&self, kind: Kind, scope: Option<String>, keep: Keep) {
-        let api: Api<DynamicObject> = self.api(kind, scope.as_deref());
+        loop {
+            self.watch_objects_while_served(kind, scope.as_deref(), keep)
+                .await;
+        }
+    }
+
+    /// Watches until the kind is taken away: one that comes back is listed anew.
+    async fn watch_objects_while_served(&self, kind: Kind, scope: Option<&str>, keep: Keep) {
+        let api: Api<DynamicObject> = self.api(kind, scope);
         let mut events = watch(api, watcher::Config::default().page_size(PAGE))
             .backoff(Backoff::default())
             .boxed();
         while let Some(event) = events.next().await {
+            let is_over =
+                matches!(&event, Err(watcher::Error::WatchStartFailed(error)) if is_404(error));
             let woken = match event {
-                Ok(event) => self.take(kind, scope.as_deref(), keep, event),
-                Err(error) => self.fail(kind, scope.as_deref(), &error),
+                Ok(event) => self.take(kind, scope, keep, event),
+                Err(error) => self.fail(kind, scope, &error),
             };
             self.wake(woken);
+            if is_over {
+                return;
+            }
         }
     }
 
@@ -327,7 +346,14 @@ impl Watches {
             return Vec::new();
         };
         warn!(kind = kind.kind, scope = scope.unwrap_or("all namespaces"), %why, "kind cannot be watched");
-        let woken = lock(&self.store).unavailable(kind, scope, why);
+        let woken = {
+            let mut store = lock(&self.store);
+            if is_not_served(error) {
+                store.not_served(kind, scope, why)
+            } else {
+                store.unavailable(kind, scope, why)
+            }
+        };
         if let Some(opt_ins) = &self.opt_ins {
             opt_ins.listed(kind);
         }
@@ -444,6 +470,22 @@ impl kube::runtime::utils::Backoff for Backoff {
     fn reset(&mut self) {
         self.failures = 0;
     }
+}
+
+/// Whether the kind itself is gone, and all of its objects with it: a right that is refused may be a moment's.
+fn is_not_served(error: &watcher::Error) -> bool {
+    match error {
+        watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
+            is_404(error)
+        }
+        watcher::Error::WatchFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::NoResourceVersion => false,
+    }
+}
+
+fn is_404(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// Why a kind cannot be had at all: it is not served, or may not be read. Anything else passes by itself.

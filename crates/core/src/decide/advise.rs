@@ -14,6 +14,7 @@ pub(super) fn advise(draft: &mut Draft<'_>) {
     let warnings = all.map(ToString::to_string);
     let message = warnings.collect::<Vec<_>>().join("; ");
     say(draft, conditions::NOT_HEEDED, message);
+    say_route(draft);
 }
 
 /// Shows that a weight without a mesh is out of reach: one pod of the canary would already be more than it allows. Its step is not judged.
@@ -38,5 +39,17 @@ fn say(draft: &mut Draft<'_>, type_: &str, message: String) {
     let is_news = conditions::say(&mut draft.status, type_, &message, now);
     if is_news && !message.is_empty() {
         draft.tell(words::warning(message));
+    }
+}
+
+/// Says by which kind of object traffic is routed, where that is not the kind that the provider usually has.
+fn say_route(draft: &mut Draft<'_>) {
+    let (case, now) = (draft.case, draft.case.now);
+    let instead = case.seen.route.instead.as_ref();
+    let note = instead.map(|instead| words::routed_by(case.plan, &instead.by, &instead.missing));
+    let message = note.as_ref().map_or("", |note| note.text.as_str());
+    let is_news = conditions::say(&mut draft.status, conditions::ROUTED_BY, message, now);
+    if is_news {
+        draft.tell_all(note);
     }
 }

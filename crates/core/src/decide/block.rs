@@ -30,8 +30,10 @@ fn stops(condition: ObstacleCondition, phase: Phase) -> bool {
         | ObstacleCondition::UnsupportedProvider
         | ObstacleCondition::ProviderUnavailable => true,
         ObstacleCondition::InvalidSpec => matches!(phase, Phase::Empty | Phase::Initializing),
-        // The first holds a start and nothing else; of the second what panicked may have gone.
-        ObstacleCondition::DependencyFailed | ObstacleCondition::InternalError => false,
+        // The first holds a start and nothing else, a route that is refused keeps nobody from going back; of the last what panicked may have gone.
+        ObstacleCondition::DependencyFailed
+        | ObstacleCondition::RoutingIneffective
+        | ObstacleCondition::InternalError => false,
     }
 }
 

@@ -401,6 +401,7 @@ impl<'a> Draft<'a> {
         let routes = if self.keeps { self.safe_routes() } else { None };
         self.note_routed_weight(routes);
         advise::note_unreached(&mut self, routes);
+        self.note_route(routes);
         if let Some(routes) = routes {
             cookies::keep(self.case.plan, &mut self.status, routes);
         }
@@ -465,6 +466,15 @@ impl<'a> Draft<'a> {
             != reached
         {
             self.slipway().routed_weight = reached;
+        }
+    }
+
+    /// Remembers the kind of object that routes, from the first route on; one that takes the place of another is noted when that goes.
+    fn note_route(&mut self, routes: Option<Routes>) {
+        let choice = &self.case.seen.route;
+        let known = self.status.slipway.as_ref().and_then(|it| it.route.clone());
+        if routes.is_some() && !choice.leaves && choice.name != known {
+            self.slipway().route.clone_from(&choice.name);
         }
     }
 

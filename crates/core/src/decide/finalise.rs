@@ -3,7 +3,7 @@
 use slipway_api::{Note, Phase, Side};
 
 use super::draft::Draft;
-use super::{hooks, promote};
+use super::{hooks, promote, standing};
 use crate::decision::{Decision, Effect, Outcome};
 use crate::readiness::Readiness;
 use crate::weight::Routes;
@@ -37,7 +37,7 @@ pub(super) fn finalise(mut draft: Draft<'_>) -> Decision {
             return draft.decide();
         }
     }
-    if !draft.is_settled() {
+    if !draft.is_settled() || !standing::is_away(&mut draft) {
         return draft.decide();
     }
     succeed(draft)

@@ -4,6 +4,7 @@
 use slipway_api::{Phase, Side};
 
 use super::draft::{Draft, due};
+use super::standing;
 use crate::blueprint::ApexPods;
 use crate::decision::{Decision, Effect};
 use crate::readiness::Readiness;
@@ -36,7 +37,8 @@ pub(super) fn initialise(mut draft: Draft<'_>) -> Decision {
     draft.after(Effect::Services { apex: None });
     draft.after(Effect::CreatePrimaryScaler);
     match readiness {
-        Readiness::Ready if settled => finish(draft, &revision),
+        Readiness::Ready if settled && standing::stands(&mut draft) => finish(draft, &revision),
+        Readiness::Ready if settled => draft.decide(),
         Readiness::Ready => {
             draft.stop_deadline();
             draft.wait_for("traffic to settle on the primary");

@@ -8,6 +8,7 @@ use super::gate;
 use super::people;
 use super::promote;
 use super::rollback;
+use super::standing;
 use super::start;
 use crate::action::Verb;
 use crate::decision::Decision;
@@ -63,6 +64,9 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
     if case.now < at {
         draft.wake_at(at);
         return draft.decide();
+    }
+    if let Some(held) = standing::hold(&mut draft) {
+        return held;
     }
     if !route_stands(&draft) {
         return step_again(draft);

@@ -6,6 +6,7 @@ use super::draft::{Draft, due};
 use super::finalise;
 use super::progress;
 use super::rollback;
+use super::standing;
 use super::start;
 use crate::decision::{Decision, Effect, Outcome};
 use crate::readiness::Readiness;
@@ -117,6 +118,9 @@ fn empty_primary(mut draft: Draft<'_>, revision: String) -> Decision {
     if since.is_none() || now < emptied_at {
         draft.wait_for(EMPTIED);
         draft.wake_at(emptied_at);
+        return draft.decide();
+    }
+    if !standing::stands(&mut draft) {
         return draft.decide();
     }
     draft.wait_for(primary_readiness(&draft));

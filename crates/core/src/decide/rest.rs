@@ -4,12 +4,17 @@ use slipway_api::Side;
 
 use super::draft::Draft;
 use super::initialise::flagger_hash;
+use super::migrate;
+use super::standing;
 use super::start;
 use crate::decision::{Decision, Effect};
 use crate::weight::Routes;
 
 /// A release at rest, or one that has something left to scale down, or a new one.
 pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
+    if !migrate::migrate(&mut draft) {
+        return draft.decide();
+    }
     let slipway = draft.case.slipway();
     if let Some(revision) = draft.case.target_revision()
         && slipway.acted_revision.as_deref() != Some(revision.as_str())
@@ -40,10 +45,13 @@ pub(super) fn rest(mut draft: Draft<'_>) -> Decision {
         ));
         return draft.decide();
     }
-    draft.stop_waiting();
     if left && draft.is_settled() {
+        if !standing::is_away(&mut draft) {
+            return draft.decide();
+        }
         scale_down(&mut draft);
     }
+    draft.stop_waiting();
     draft.decide()
 }
 

@@ -15,7 +15,8 @@ use slipway_core::action::Action;
 use slipway_core::decision::{Outcome, Question, Wake};
 use slipway_core::fleet::Turn;
 use slipway_core::observation::{
-    Answer, Answered, Configs, Observation, Obstacle, SideCounts, Verdict, Workload,
+    Answer, Answered, Configs, Observation, Obstacle, RouteChoice, SideCounts, Standing, Verdict,
+    Workload,
 };
 use slipway_core::order::Peer;
 use slipway_core::plan::Plan;
@@ -378,6 +379,8 @@ impl World {
                 ..routes
             }),
             pod_reasons: self.pod_reasons.clone(),
+            standing: Standing::Accepted,
+            route: RouteChoice::default(),
             answers: self.answers.clone(),
             actions: self.actions.clone(),
             peers: self.peers.clone(),

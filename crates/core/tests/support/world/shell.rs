@@ -213,7 +213,10 @@ impl World {
             Effect::RemoveFinalizer => self.has_finalizer = false,
             Effect::Tell => self.tell(),
             Effect::Count(outcome) => self.counted.push(*outcome),
-            Effect::CreatePrimaryScaler | Effect::PauseScaler | Effect::ResumeScaler => {}
+            Effect::RetireRoute
+            | Effect::CreatePrimaryScaler
+            | Effect::PauseScaler
+            | Effect::ResumeScaler => {}
         }
         self.advance();
         let share = self.share_of_canary();
