@@ -369,6 +369,12 @@ impl Oracle {
                 .map(sum_of_weights)
                 .into_iter()
                 .collect(),
+            "HTTPRoute" => {
+                let rules = after.pointer("/spec/rules").and_then(Value::as_array);
+                let rules = rules.into_iter().flatten();
+                let backends = rules.filter_map(|rule| rule.get("backendRefs"));
+                backends.map(sum_of_weights).collect()
+            }
             _ => return,
         };
         if routes.iter().any(|sum| *sum != 100) {
@@ -612,6 +618,7 @@ fn matters(write: &Write) -> bool {
             | "VirtualService"
             | "DestinationRule"
             | "TrafficSplit"
+            | "HTTPRoute"
             | "Canary"
             | "ConfigMap"
             | "HorizontalPodAutoscaler"
@@ -655,7 +662,7 @@ fn summary(write: &Write) -> String {
         "Service" => text("/spec/selector"),
         "Pod" if carries_label(after) => "is labelled".to_owned(),
         "Pod" => "is let go".to_owned(),
-        "VirtualService" | "TrafficSplit" => "routes".to_owned(),
+        "VirtualService" | "TrafficSplit" | "HTTPRoute" => "routes".to_owned(),
         _ => String::new(),
     }
 }

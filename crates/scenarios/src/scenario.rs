@@ -21,6 +21,8 @@ pub enum Backend {
     Istio,
     /// `TrafficSplits`.
     Linkerd,
+    /// `HTTPRoutes` of the apex Service.
+    GatewayApi,
 }
 
 /// How a revision gets its traffic.
@@ -116,10 +118,11 @@ pub struct Ending {
     pub target_rests: bool,
 }
 
-const BACKENDS: [(Backend, &str); 3] = [
+const BACKENDS: [(Backend, &str); 4] = [
     (Backend::Kubernetes, "kubernetes"),
     (Backend::Istio, "istio"),
     (Backend::Linkerd, "linkerd"),
+    (Backend::GatewayApi, "gatewayapi"),
 ];
 const STRATEGIES: [(Strategy, &str); 4] = [
     (Strategy::Canary, "canary"),
@@ -223,7 +226,7 @@ impl Scenario {
     }
 
     /// Which strategies each backend has.
-    pub fn ways() -> [(Backend, Strategy); 8] {
+    pub fn ways() -> [(Backend, Strategy); 12] {
         [
             (Backend::Kubernetes, Strategy::Canary),
             (Backend::Kubernetes, Strategy::BlueGreen),
@@ -233,12 +236,21 @@ impl Scenario {
             (Backend::Istio, Strategy::Mirrored),
             (Backend::Linkerd, Strategy::Canary),
             (Backend::Linkerd, Strategy::BlueGreen),
+            (Backend::GatewayApi, Strategy::Canary),
+            (Backend::GatewayApi, Strategy::AbTesting),
+            (Backend::GatewayApi, Strategy::BlueGreen),
+            (Backend::GatewayApi, Strategy::Mirrored),
         ]
     }
 
     /// The name of its provider.
     pub fn provider(self) -> &'static str {
-        word(&BACKENDS, &self.backend)
+        match self.backend {
+            Backend::GatewayApi => "gatewayapi:v1",
+            Backend::Kubernetes | Backend::Istio | Backend::Linkerd => {
+                word(&BACKENDS, &self.backend)
+            }
+        }
     }
 
     /// Whether weight is made by pods.
@@ -401,6 +413,10 @@ impl Scenario {
             let steps = json!({"slipway.dev/step-weights": "20,60"});
             set(&mut object, "/metadata", "annotations", steps);
         }
+        if self.backend == Backend::GatewayApi {
+            let apex = json!([{"group": "", "kind": "Service", "name": "app", "port": 80}]);
+            set(&mut object, "/spec/service", "gatewayRefs", apex);
+        }
         let hook = |name: &str, kind: &str| json!({"name": name, "type": kind, "url": format!("http://{name}.hooks/"), "timeout": "5s"});
         let hooks = json!([
             hook("conformance", "pre-rollout"),
@@ -459,6 +475,6 @@ mod tests {
         for scenario in &all {
             assert_eq!(scenario.to_string().parse(), Ok(*scenario));
         }
-        assert_eq!(all.len(), 2 * 21 * 8);
+        assert_eq!(all.len(), 2 * 21 * 12);
     }
 }

@@ -412,7 +412,9 @@ impl Host {
             kinds::VIRTUAL_SERVICE
             | kinds::DESTINATION_RULE
             | kinds::TRAFFIC_SPLIT
-            | kinds::HTTP_ROUTE => is_near(),
+            | kinds::HTTP_ROUTE
+            | kinds::LINKERD_HTTP_ROUTE
+            | kinds::GRPC_ROUTE => is_near(),
             _ => false,
         }
     }

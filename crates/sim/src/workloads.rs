@@ -18,8 +18,10 @@ mod pods;
 mod queue;
 mod replica_set;
 mod rollout;
+mod route;
 
 pub use behaviour::{Behaviour, Which};
+pub(crate) use route::Habits;
 
 use crate::clock::Chance;
 use crate::json::{dig, list, pairs, text};
@@ -61,8 +63,11 @@ pub(crate) struct Workloads {
     wishes: BTreeMap<Key, i64>,
     selectors: BTreeMap<String, BTreeSet<String>>,
     pub(crate) is_stopped: bool,
+    /// What the controllers of routes are made to do.
+    pub(crate) habits: Habits,
     manager: Arc<str>,
     kubelet: Arc<str>,
+    gateway: Arc<str>,
 }
 
 impl Workloads {
@@ -76,8 +81,10 @@ impl Workloads {
             wishes: BTreeMap::new(),
             selectors: BTreeMap::new(),
             is_stopped: false,
+            habits: Habits::default(),
             manager: "kube-controller-manager".into(),
             kubelet: "kubelet".into(),
+            gateway: "gateway-controller".into(),
         }
     }
 
@@ -126,6 +133,13 @@ impl Workloads {
                 keda::sync(api, key, &self.manager);
                 None
             }
+            Task::Sync(
+                id @ (kinds::HTTP_ROUTE | kinds::LINKERD_HTTP_ROUTE | kinds::GRPC_ROUTE),
+                key,
+            ) => {
+                route::sync(api, *id, key, &self.gateway, &self.habits);
+                None
+            }
             Task::Sync(_, _) => None,
             Task::Endpoints(key) => {
                 endpoints::sync(api, key, &self.manager, &mut self.chance);
@@ -165,8 +179,17 @@ impl Workloads {
                 self.soon(Task::Sync(write.id, key.clone()));
             }
             kinds::POD => self.note_pod(write, store),
-            kinds::SERVICE => self.note_service(write),
+            kinds::SERVICE => {
+                self.note_service(write);
+                if write.before.is_none() || write.after.is_none() {
+                    self.review_routes(store);
+                }
+            }
             kinds::NODE => self.note_node(store),
+            kinds::HTTP_ROUTE | kinds::LINKERD_HTTP_ROUTE | kinds::GRPC_ROUTE => {
+                self.note_route(write);
+            }
+            kinds::GATEWAY => self.review_routes(store),
             _ => {}
         }
         if write.id == kinds::DEPLOYMENT {
@@ -250,6 +273,26 @@ impl Workloads {
             }
         }
         self.soon(Task::Endpoints(key.clone()));
+    }
+
+    /// A status that is written is no news of a route.
+    fn note_route(&mut self, write: &Write) {
+        let spec =
+            |object: &Option<Arc<Object>>| object.as_ref().map(|it| dig(it, &["spec"]).clone());
+        if spec(&write.before) != spec(&write.after) {
+            let at = Instant::now() + Duration::from_millis(5) + self.habits.lag;
+            self.queue.put(Task::Sync(write.id, write.key.clone()), at);
+        }
+    }
+
+    /// Looks at all routes again: what they refer to has changed, or the habits of those who look.
+    pub(crate) fn review_routes(&mut self, store: &Store) {
+        for id in route::ROUTES {
+            for route in store.range(id, "", None) {
+                let at = Instant::now() + Duration::from_millis(5) + self.habits.lag;
+                self.queue.put(Task::Sync(id, route.key()), at);
+            }
+        }
     }
 
     fn note_node(&mut self, store: &Store) {

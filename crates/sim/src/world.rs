@@ -210,8 +210,8 @@ impl World {
     /// Installs a custom kind that is known by name, without a schema: every field is kept.
     ///
     /// Known are `canaries`, `metrictemplates` and `alertproviders` of `flagger.app`, `virtualservices` and `destinationrules` of
-    /// `networking.istio.io`, `trafficsplits.split.smi-spec.io`, `httproutes.gateway.networking.k8s.io` and `scaledobjects.keda.sh`. Any other kind, or one of these
-    /// with its schema, is installed by applying its `CustomResourceDefinition`.
+    /// `networking.istio.io`, `trafficsplits.split.smi-spec.io`, `httproutes`, `grpcroutes` and `gateways` of `gateway.networking.k8s.io`,
+    /// `httproutes.policy.linkerd.io` and `scaledobjects.keda.sh`. Any other kind, or one of these with its schema, is installed by applying its `CustomResourceDefinition`.
     ///
     /// Returns whether the name is known.
     pub fn install(&self, name: &str) -> bool {
@@ -357,6 +357,23 @@ impl World {
         self.inner.with(|state| state.traffic.set_lag(lag));
     }
 
+    /// How long the controllers of gateways and meshes take to look at a route and to write its status; 5 ms at first.
+    pub fn set_route_lag(&self, lag: Duration) {
+        self.inner.with(|state| state.workloads.habits.lag = lag);
+    }
+
+    /// Lets the controllers of gateways and meshes refuse every route, by a false `Accepted` or `ResolvedRefs` with a reason and a message; `None`:
+    /// they accept what they can again.
+    pub fn refuse_routes(&self, refusal: Option<(&str, &str, &str)>) {
+        let refusal = refusal.map(|(type_, reason, message)| {
+            (type_.to_owned(), reason.to_owned(), message.to_owned())
+        });
+        self.inner.with(|state| {
+            state.workloads.habits.refusal = refusal;
+            state.workloads.review_routes(&state.api.store);
+        });
+    }
+
     /// Lets the data plane ignore a kind of routing object, as if that mesh was not installed, or obey it again; it obeys all at first.
     pub fn ignore(&self, mesh: Mesh, is_ignored: bool) {
         self.inner.with(|state| {
@@ -437,7 +454,7 @@ impl World {
 }
 
 /// The custom kinds that [`World::install`] knows.
-const KNOWN: [&str; 8] = [
+const KNOWN: [&str; 11] = [
     "scaledobjects.keda.sh",
     "canaries.flagger.app",
     "metrictemplates.flagger.app",
@@ -446,4 +463,7 @@ const KNOWN: [&str; 8] = [
     "destinationrules.networking.istio.io",
     "trafficsplits.split.smi-spec.io",
     "httproutes.gateway.networking.k8s.io",
+    "gateways.gateway.networking.k8s.io",
+    "httproutes.policy.linkerd.io",
+    "grpcroutes.gateway.networking.k8s.io",
 ];

@@ -1,4 +1,4 @@
-//! `HTTPRoutes`, for a host name or for a Service as parent.
+//! `HTTPRoutes`, for a host name or for a Service as parent, the standard ones and Linkerd's own. One that its parents refuse routes nothing.
 //!
 //! **Source**: the Gateway API's reference: weights in proportion with a default of 1, the narrowest match first, then the order of the rules.
 
@@ -10,9 +10,14 @@ use crate::server::store::{Key, Object};
 use serde_json::Value;
 
 pub(super) fn plane(eye: &Eye<'_>, host: &str, service: Option<&Key>) -> Option<Plane> {
-    let route = eye
-        .candidates(kinds::HTTP_ROUTE, service)
-        .find(|route| is_about(route, host, service))?;
+    let mut routes = [
+        kinds::HTTP_ROUTE,
+        kinds::LINKERD_HTTP_ROUTE,
+        kinds::GRPC_ROUTE,
+    ]
+    .into_iter()
+    .flat_map(|kind| eye.candidates(kind, service));
+    let route = routes.find(|route| is_about(route, host, service) && !is_refused(route))?;
     let mut rules: Vec<Rule> = list(route, &["spec", "rules"])
         .iter()
         .map(|it| rule(eye, route, it))
@@ -27,7 +32,12 @@ pub(super) fn plane(eye: &Eye<'_>, host: &str, service: Option<&Key>) -> Option<
     rules.sort_by_key(|rule| std::cmp::Reverse(narrowness(rule)));
     Some(Plane {
         rules,
-        source: format!("HTTPRoute {}/{}", route.namespace(), route.name()),
+        source: format!(
+            "{} {}/{}",
+            text(route, &["kind"]),
+            route.namespace(),
+            route.name()
+        ),
     })
 }
 
@@ -41,6 +51,20 @@ fn is_about(route: &Object, host: &str, service: Option<&Key>) -> bool {
             && service.is_some_and(|service| reference(route, parent) == *service)
     });
     names_host || has_parent
+}
+
+/// Whether every parent that has spoken of it as it stands has refused it.
+fn is_refused(route: &Object) -> bool {
+    let generation = int(route, &["metadata", "generation"]);
+    let conditions = list(route, &["status", "parents"])
+        .iter()
+        .flat_map(|parent| list(parent, &["conditions"]));
+    let accepted: Vec<&str> = conditions
+        .filter(|it| text(it, &["type"]) == "Accepted")
+        .filter(|it| int(it, &["observedGeneration"]) == generation)
+        .map(|it| text(it, &["status"]))
+        .collect();
+    !accepted.is_empty() && accepted.iter().all(|status| *status == "False")
 }
 
 fn reference(route: &Object, to: &Value) -> Key {

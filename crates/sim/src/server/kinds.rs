@@ -103,7 +103,7 @@ places! {
     DEPLOYMENT = 8, REPLICA_SET = 9, DAEMON_SET = 10, AUTOSCALER = 11, ENDPOINT_SLICE = 12, LEASE = 13,
     CRD = 14, NEW_EVENT = 15,
     VIRTUAL_SERVICE = 17, DESTINATION_RULE = 18, TRAFFIC_SPLIT = 19, HTTP_ROUTE = 20,
-    SCALED_OBJECT = 21,
+    SCALED_OBJECT = 21, GATEWAY = 22, LINKERD_HTTP_ROUTE = 23, GRPC_ROUTE = 24,
 }
 
 /// The kinds by id and by path.
@@ -394,6 +394,22 @@ fn heeded() -> Vec<Kind> {
         short(
             kind("keda.sh", &["v1alpha1"], "ScaledObject", "scaledobjects"),
             &["so"],
+        ),
+        short(
+            kind(
+                "gateway.networking.k8s.io",
+                &["v1", "v1beta1"],
+                "Gateway",
+                "gateways",
+            ),
+            &["gtw"],
+        ),
+        kind("policy.linkerd.io", &["v1beta3"], "HTTPRoute", "httproutes"),
+        kind(
+            "gateway.networking.k8s.io",
+            &["v1"],
+            "GRPCRoute",
+            "grpcroutes",
         ),
     ]
     .into_iter()
