@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real Istio on the node of node.sh: istiod, and two Envoys that it programs. One is the sidecar of the suites' clients: an HTTP proxy
-# on 127.0.0.1:15007 that obeys the VirtualServices of the mesh. One is an ingress gateway, for VirtualServices that name gateways with
+# on 127.0.0.1:15007 that obeys the VirtualServices of the mesh, and on 127.0.0.1:80 the HTTPRoutes of Services with that port. One is an ingress gateway, for VirtualServices that name gateways with
 # `istio: ingressgateway`; it opens the ports of the Gateway.
 # What is not here: a sidecar on the side of the servers, mutual TLS, Istio's own build of Envoy (its metrics filter: see prometheus.yml).
 # usage: istio.sh up DIR | down DIR         DIR is the node's; `node.sh down` ends Istio as well
@@ -12,7 +12,7 @@ source "$here/space.sh"
 
 boot() {
   cd "$1"; mkdir -p istio
-  kubectl apply --server-side -f "$cache/bin/istio-crds.yaml" >/dev/null
+  kubectl apply --server-side -f "$cache/bin/istio-crds.yaml" -f "$cache/bin/gateway-api-crds.yaml" >/dev/null
   kubectl create namespace istio-system --dry-run=client -o yaml | kubectl apply -f - >/dev/null
   start_istiod
   start_envoy sidecar "sidecar~$node_ip~client.default~default.svc.cluster.local" 15000 1 "INTERCEPTION_MODE: NONE, LABELS: {app: client}"

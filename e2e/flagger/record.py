@@ -21,6 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import gateway
 import scenarios
 
 from fakeprom import Answer, FakePrometheus, Handler, Server
@@ -42,6 +43,7 @@ FOLLOWED = {
     "VirtualService": ("networking.istio.io/v1beta1", "virtualservices"),
     "DestinationRule": ("networking.istio.io/v1beta1", "destinationrules"),
     "TrafficSplit": ("split.smi-spec.io/v1alpha2", "trafficsplits"),
+    "HTTPRoute": (gateway.VERSION, "httproutes"),
     "HorizontalPodAutoscaler": ("autoscaling/v2", "horizontalpodautoscalers"),
     "Event": ("v1", "event"),
 }
@@ -124,6 +126,8 @@ class Recorder:
             return
         if name == "kube-root-ca.crt":
             return
+        if kind == "HTTPRoute" and not seen.deleted:
+            gateway.accept(self.kube, seen.obj)
         plural, key = FOLLOWED[kind][1], (kind, ns, name)
         if seen.deleted:
             self.last.pop(key, None)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import gateway
+
 if TYPE_CHECKING:
     from record import Teller
 
@@ -134,6 +136,15 @@ def kubernetes_blue_green(t: Teller) -> None:
 def linkerd_canary(t: Teller) -> None:
     """provider linkerd (TrafficSplit v1alpha1): stepWeight 25, maxWeight 50."""
     start(t, canary(t, {"stepWeight": 25, "maxWeight": 50}, provider="linkerd"))
+    release(t)
+
+
+@scenario
+def gateway_api_canary(t: Teller) -> None:
+    """provider gatewayapi:v1: stepWeight 25, maxWeight 50."""
+    t.kube.apply(*gateway.entrance("gw", "gw"))
+    service = {"gatewayRefs": [{"name": "gw", "namespace": "gw"}], "hosts": ["app.example.com"]}
+    start(t, canary(t, {"stepWeight": 25, "maxWeight": 50}, service=service, provider="gatewayapi:v1"))
     release(t)
 
 

@@ -137,6 +137,9 @@ def canary(ns: str, provider: str, analysis: Object, deadline: int) -> Object:
         {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "10s"},
         {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "10s"},
     ]
+    # In the form of a mesh, the route's parent is the apex Service.
+    apex = {"group": "", "kind": "Service", "name": APP, "port": 80}
+    parents = {"gatewayRefs": [apex]} if provider.startswith("gatewayapi") else {}
     return {
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
@@ -145,7 +148,7 @@ def canary(ns: str, provider: str, analysis: Object, deadline: int) -> Object:
             "provider": provider,
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": APP},
             "progressDeadlineSeconds": deadline,
-            "service": {"port": 80, "targetPort": "http", "portName": "http"},
+            "service": {"port": 80, "targetPort": "http", "portName": "http", **parents},
             "analysis": {"interval": "2s", "metrics": metrics, **analysis},
         },
     }
@@ -250,6 +253,11 @@ def routes_of_flagger(provider: str) -> list[Object]:
         backends = [{"service": host, "weight": str(weight)} for host, weight in split]
         spec = {"service": APP, "backends": backends}
         return [{"apiVersion": "split.smi-spec.io/v1alpha1", "kind": "TrafficSplit", "metadata": {"name": APP}, "spec": spec}]
+    if provider.startswith("gatewayapi"):
+        backends = [{"group": "", "kind": "Service", "name": host, "port": 80, "weight": weight} for host, weight in split]
+        rules = [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}]
+        spec = {"parentRefs": [{"group": "", "kind": "Service", "name": APP, "port": 80}], "rules": rules}
+        return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": APP}, "spec": spec}]
     return []
 
 

@@ -20,6 +20,9 @@ RARE = {
     "autoscaling horizontalpodautoscalers get": "adoption of what Flagger made",
     "networking.istio.io destinationrules update": "a user's own DestinationRule is given back",
     "split.smi-spec.io trafficsplits update": "a user's own TrafficSplit is given back",
+    "gateway.networking.k8s.io httproutes update": "a user's own HTTPRoute is given back",
+    "gateway.networking.k8s.io grpcroutes *": "no story calls by gRPC",
+    "policy.linkerd.io httproutes *": "there is no Linkerd here",
     "keda.sh scaledobjects *": "there is no KEDA here",
 }
 

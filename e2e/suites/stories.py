@@ -264,8 +264,8 @@ def taken_over(case: Case) -> None:
 
 
 @story(backends=("linkerd",), core=("linkerd",), under=Under.ALONE)
-def mesh_installed_later(case: Case) -> None:
-    """Without the mesh's custom resource the Canary says so, and Slipway lives on; once it is there, the release goes on by itself."""
+def smi_installed_later(case: Case) -> None:
+    """Without SMI, Linkerd is routed by an HTTPRoute of the apex, and a condition says so; once SMI is there, it is routed by that, from rest on."""
     world, crd = case.world, "trafficsplits.split.smi-spec.io"
     world.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, crd)
     try:
@@ -273,17 +273,23 @@ def mesh_installed_later(case: Case) -> None:
         world.install(case.ns)
         case.deploy()
         world.apply(objects.canary(case.ns, case.backend.provider, case.analysis(), 60))
-        said = world.watch.until("Canary", case.ns, APP, lambda obj: condition(obj, "ProviderUnavailable") == "True", 30)
+        said = world.watch.until("Canary", case.ns, APP, lambda obj: condition(obj, "RoutedBy") == "True", 30)
         case.expect(said, f"no condition speaks of the missing mesh: {json.dumps(case.status())[:800]}")
-        case.expect_event("trafficsplits")
-        primary = world.watch.latest("Deployment", case.ns, f"{APP}-primary")
-        case.expect(not primary, "a primary was made for a release that cannot be routed")
+        case.expect_event("trafficsplits", "HTTPRoute")
+        case.is_initialised()
+        case.expect(world.watch.latest("HTTPRoute", case.ns, APP), "there is no HTTPRoute")
     finally:
         world.install_crds()
     since = time.time()
-    case.is_initialised()
-    case.notes.append(f"initialised {time.time() - since:.1f} s after the mesh was installed")
-    case.expect(condition(world.watch.latest("Canary", case.ns, APP), "ProviderUnavailable") != "True", "the condition stays")
+    moved = world.watch.until("HTTPRoute", case.ns, APP, lambda obj: not obj, 60)
+    case.expect(moved, f"the HTTPRoute is still there after 60 s: {json.dumps(case.status())[:800]}")
+    case.notes.append(f"moved {time.time() - since:.1f} s after SMI was installed")
+    case.expect(world.watch.latest("TrafficSplit", case.ns, APP), "there is no TrafficSplit")
+    case.expect(condition(world.watch.latest("Canary", case.ns, APP), "RoutedBy") != "True", "the condition stays")
+    case.serve()
+    case.release("v2")
+    case.ends("Succeeded")
+    case.expect_promoted_step_by_step()
     pod = case.leader()
     case.expect(container_of(case, pod)["restartCount"] == 0, "Slipway was restarted")
 

@@ -32,6 +32,7 @@ FOLLOWED = [
     ("coordination.k8s.io/v1", "Lease"),
     ("networking.istio.io/v1beta1", "VirtualService"),
     ("split.smi-spec.io/v1alpha2", "TrafficSplit"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
 ]
 
 
@@ -53,6 +54,8 @@ class Backend:
         if self.route_kind == "VirtualService":
             # One destination alone needs no weight.
             parts = [(part["destination"]["host"], part.get("weight", 100)) for part in route["spec"]["http"][0]["route"]]
+        elif self.route_kind == "HTTPRoute":
+            parts = [(part["name"], part["weight"]) for part in route["spec"]["rules"][0]["backendRefs"]]
         else:
             parts = [(part["service"], part["weight"]) for part in route["spec"]["backends"]]
         return sum(int(w) for host, w in parts if host == f"{APP}-canary"), sum(int(w) for _, w in parts)
@@ -63,6 +66,8 @@ BACKENDS = {
     "kubernetes": Backend("kubernetes", None, {"iterations": 3}, 8, None),
     "istio": Backend("istio", "http://127.0.0.1:15007", WEIGHTS, 3, "VirtualService"),
     "linkerd": Backend("linkerd", "http://127.0.0.1:15081", WEIGHTS, 3, "TrafficSplit"),
+    # The application's own counters are read, through the Prometheus of plain Kubernetes.
+    "gateway-api": Backend("gatewayapi:v1", "http://127.0.0.1:80", WEIGHTS, 8, "HTTPRoute"),
 }
 
 
