@@ -161,13 +161,22 @@ fn slipway_gets_the_rights_of_its_distributions_backend_and_of_no_other() {
         "networking.istio.io",
         "split.smi-spec.io",
         "gateway.networking.k8s.io",
+        "policy.linkerd.io",
         "keda.sh",
     ]);
     let rows = [
-        ("kubernetes", None),
-        ("istio", Some("networking.istio.io")),
-        ("linkerd", Some("split.smi-spec.io")),
-        ("gateway", Some("gateway.networking.k8s.io")),
+        ("kubernetes", &[][..]),
+        ("istio", &["networking.istio.io"]),
+        // Without SMI, Linkerd is routed by HTTPRoutes.
+        (
+            "linkerd",
+            &[
+                "split.smi-spec.io",
+                "gateway.networking.k8s.io",
+                "policy.linkerd.io",
+            ],
+        ),
+        ("gateway", &["gateway.networking.k8s.io"]),
     ];
     for (name, own) in rows {
         let Some(objects) = distribution(name) else {
@@ -179,7 +188,7 @@ fn slipway_gets_the_rights_of_its_distributions_backend_and_of_no_other() {
             groups.iter().filter_map(Value::as_str)
         });
         let held: BTreeSet<_> = groups.filter(|group| meshes.contains(group)).collect();
-        assert_eq!(held, own.into_iter().collect(), "app-{name}");
+        assert_eq!(held, own.iter().copied().collect(), "app-{name}");
     }
 }
 

@@ -66,7 +66,7 @@ fn the_chart_gives_the_rights_that_the_kustomization_of_its_mesh_gives() {
 fn everything_together_gives_the_rights_of_every_backend() {
     let (Some(all), Some(keda)) = (
         kustomize("dist/install"),
-        helm(&["meshProvider=istio", "rbac.backends={linkerd,keda}"]),
+        helm(&["meshProvider=istio", "rbac.backends={linkerd,gateway,keda}"]),
     ) else {
         return;
     };

@@ -54,7 +54,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- range include "slipway.backends" . | fromJsonArray -}}
 {{- $backend := $.Files.Get (printf "files/backends/%s/kustomization.yaml" .) | fromYaml -}}
-{{- $rules = append $rules (first (fromYamlArray (first $backend.patches).patch)).value -}}
+{{- range fromYamlArray (first $backend.patches).patch }}{{ $rules = append $rules .value }}{{ end -}}
 {{- end -}}
 {{ toYaml $rules }}
 {{- end }}
