@@ -51,6 +51,7 @@ pub(crate) const CORE: &[Right] = &[
     ),
     right("", "configmaps", CONFIG),
     right("", "secrets", CONFIG),
+    right("", "pods", &["list", "watch", "patch"]),
     right("discovery.k8s.io", "endpointslices", &["list", "watch"]),
     right("autoscaling", "horizontalpodautoscalers", WORKLOAD),
     right("", "events", &["create"]),
