@@ -299,25 +299,27 @@ async fn may(
 
 async fn mesh(cluster: &Cluster, provider: &Provider) -> Finding {
     let what = "mesh";
-    let (rights, served_at) = rights::of(provider);
-    let Some(version) = served_at else {
-        return Finding::good(what, format!("{provider} needs none"));
-    };
-    let served = cluster.document(&format!("/apis/{version}")).await;
-    let served = served.map(|it| names_of(&it)).unwrap_or_default();
-    let missing = rights
-        .iter()
-        .find(|right| !served.iter().any(|it| it == right.resource));
-    match missing {
-        None => Finding::good(what, format!("{provider}: {version}")),
-        Some(right) => Finding::bad(
-            what,
-            format!("{provider}: {version} does not serve {}", right.resource),
-            format!(
-                "install {provider}, or name another provider by --mesh-provider and in spec.provider"
-            ),
-        ),
+    let (_, apis) = rights::of(provider);
+    let mut missing = Vec::new();
+    for (version, wanted) in apis {
+        let served = cluster.document(&format!("/apis/{version}")).await;
+        let served = served.map(|it| names_of(&it)).unwrap_or_default();
+        let is_served = |plural: &&str| served.iter().any(|it| it == plural);
+        match wanted.iter().find(|plural| !is_served(plural)) {
+            None => return Finding::good(what, format!("{provider}: {version}")),
+            Some(plural) => missing.push(format!("{version} does not serve {plural}")),
+        }
     }
+    if missing.is_empty() {
+        return Finding::good(what, format!("{provider} needs none"));
+    }
+    Finding::bad(
+        what,
+        format!("{provider}: {}", missing.join(", ")),
+        format!(
+            "install {provider}, or name another provider by --mesh-provider and in spec.provider"
+        ),
+    )
 }
 
 /// Two controllers on one Canary are the worst case.

@@ -114,9 +114,10 @@ istio_crds() {
 gateway_api_crds() {
   [[ -s $cache/bin/gateway-api-crds.yaml ]] && return
   prepare istio
-  local module=$(go -C "$cache/mod/istio" list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api) crd
+  local folder crd
+  folder=$(go -C "$cache/mod/istio" list -m -f '{{.Dir}}' sigs.k8s.io/gateway-api)
   for crd in gatewayclasses gateways httproutes grpcroutes referencegrants; do
-    echo ---; cat "$module/config/crd/standard/gateway.networking.k8s.io_$crd.yaml"
+    echo ---; cat "$folder/config/crd/standard/gateway.networking.k8s.io_$crd.yaml"
   done > "$cache/bin/gateway-api-crds.yaml"
 }
 

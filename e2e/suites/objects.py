@@ -254,10 +254,11 @@ def routes_of_flagger(provider: str) -> list[Object]:
         spec = {"service": APP, "backends": backends}
         return [{"apiVersion": "split.smi-spec.io/v1alpha1", "kind": "TrafficSplit", "metadata": {"name": APP}, "spec": spec}]
     if provider.startswith("gatewayapi"):
-        backends = [{"group": "", "kind": "Service", "name": host, "port": 80, "weight": weight} for host, weight in split]
-        rules = [{"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": backends}]
-        spec = {"parentRefs": [{"group": "", "kind": "Service", "name": APP, "port": 80}], "rules": rules}
-        return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": APP}, "spec": spec}]
+        services: list[Object] = [{"group": "", "kind": "Service", "name": host, "port": 80, "weight": weight} for host, weight in split]
+        matches = [{"path": {"type": "PathPrefix", "value": "/"}}]
+        route: Object = {"parentRefs": [{"group": "", "kind": "Service", "name": APP, "port": 80}]}
+        route["rules"] = [{"matches": matches, "backendRefs": services}]
+        return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": APP}, "spec": route}]
     return []
 
 

@@ -69,16 +69,47 @@ const ISTIO: &[Right] = &[
     right("networking.istio.io", "destinationrules", ROUTE),
 ];
 const SMI: &[Right] = &[right("split.smi-spec.io", "trafficsplits", ROUTE)];
-const GATEWAY: &[Right] = &[right("gateway.networking.k8s.io", "httproutes", ROUTE)];
+const GATEWAY: &[Right] = &[
+    right("gateway.networking.k8s.io", "httproutes", ROUTE),
+    right("gateway.networking.k8s.io", "grpcroutes", ROUTE),
+    right("gateway.networking.k8s.io", "gateways", &["list", "watch"]),
+];
+const LINKERD: &[Right] = &[
+    right("split.smi-spec.io", "trafficsplits", ROUTE),
+    right("gateway.networking.k8s.io", "httproutes", ROUTE),
+    right("policy.linkerd.io", "httproutes", ROUTE),
+];
 
-/// What a backend needs besides, and where its kinds are served; nothing of those that have none in this build.
-pub(crate) fn of(provider: &Provider) -> (&'static [Right], Option<&'static str>) {
+/// A version of an API, and the resources of it that a mesh obeys.
+pub(crate) type Api = (&'static str, &'static [&'static str]);
+
+/// What a backend needs besides, and the APIs of which one must be served; nothing of those that have no backend in this build.
+pub(crate) fn of(provider: &Provider) -> (&'static [Right], &'static [Api]) {
     match provider {
-        Provider::Istio => (ISTIO, Some("networking.istio.io/v1beta1")),
-        Provider::Linkerd => (SMI, Some("split.smi-spec.io/v1alpha1")),
-        Provider::Smi { .. } => (SMI, Some("split.smi-spec.io/v1alpha2")),
-        Provider::GatewayApiV1 => (GATEWAY, Some("gateway.networking.k8s.io/v1")),
-        Provider::GatewayApiV1Beta1 => (GATEWAY, Some("gateway.networking.k8s.io/v1beta1")),
+        Provider::Istio => (
+            ISTIO,
+            &[(
+                "networking.istio.io/v1beta1",
+                &["virtualservices", "destinationrules"],
+            )],
+        ),
+        Provider::Linkerd => (
+            LINKERD,
+            &[
+                ("split.smi-spec.io/v1alpha1", &["trafficsplits"]),
+                ("gateway.networking.k8s.io/v1", &["httproutes"]),
+                ("policy.linkerd.io/v1beta3", &["httproutes"]),
+            ],
+        ),
+        Provider::Smi { .. } => (SMI, &[("split.smi-spec.io/v1alpha2", &["trafficsplits"])]),
+        Provider::GatewayApiV1 => (
+            GATEWAY,
+            &[("gateway.networking.k8s.io/v1", &["httproutes"])],
+        ),
+        Provider::GatewayApiV1Beta1 => (
+            GATEWAY,
+            &[("gateway.networking.k8s.io/v1beta1", &["httproutes"])],
+        ),
         Provider::Kubernetes
         | Provider::AppMesh
         | Provider::AppMeshV1Beta2
@@ -89,7 +120,7 @@ pub(crate) fn of(provider: &Provider) -> (&'static [Right], Option<&'static str>
         | Provider::Traefik
         | Provider::Apisix
         | Provider::Kuma
-        | Provider::Knative => (&[], None),
+        | Provider::Knative => (&[], &[]),
     }
 }
 
@@ -155,7 +186,7 @@ mod tests {
         let controller = "dist/install/controller/slipway.yaml";
         assert_eq!(wanted(CORE), given(controller, "slipway"));
         assert_eq!(wanted(LEADER), given(controller, "slipway-leader"));
-        for (folder, rights) in [("istio", ISTIO), ("linkerd", SMI), ("gateway", GATEWAY)] {
+        for (folder, rights) in [("istio", ISTIO), ("linkerd", LINKERD), ("gateway", GATEWAY)] {
             let backend = format!("dist/install/backends/{folder}/kustomization.yaml");
             assert_eq!(wanted(rights), given(&backend, ""), "{folder}");
         }
