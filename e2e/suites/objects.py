@@ -279,7 +279,7 @@ def installation(manifests: str, *, ns: str | None, replicas: int) -> Object:
         "kind": "Kustomization",
         **({"namespace": ns} if ns else {}),
         "resources": [f"{manifests}/{'namespaced' if ns else 'controller'}"],
-        "components": [f"{manifests}/backends/{backend}" for backend in ("istio", "linkerd", "keda")],
+        "components": [f"{manifests}/backends/{backend}" for backend in ("istio", "linkerd", "gateway", "keda")],
         "images": [{"name": SLIPWAY, "newTag": "e2e"}],
         "patches": [{"target": {"kind": "Deployment", "name": SLIPWAY}, "patch": json.dumps(patch)}],
     }
