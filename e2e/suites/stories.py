@@ -284,7 +284,7 @@ def smi_installed_later(case: Case) -> None:
     moved = world.watch.until("HTTPRoute", case.ns, APP, lambda obj: not obj, 60)
     case.expect(moved, f"the HTTPRoute is still there after 60 s: {json.dumps(case.status())[:800]}")
     case.notes.append(f"moved {time.time() - since:.1f} s after SMI was installed")
-    case.expect(world.watch.latest("TrafficSplit", case.ns, APP), "there is no TrafficSplit")
+    case.expect(world.watch.until("TrafficSplit", case.ns, APP, bool, 10), "there is no TrafficSplit")
     unsaid = world.watch.until("Canary", case.ns, APP, lambda obj: condition(obj, "RoutedBy") != "True", 10)
     case.expect(unsaid, "the condition stays")
     case.serve()
