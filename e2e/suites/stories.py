@@ -288,7 +288,7 @@ def smi_installed_later(case: Case) -> None:
     unsaid = world.watch.until("Canary", case.ns, APP, lambda obj: condition(obj, "RoutedBy") != "True", 10)
     case.expect(unsaid, "the condition stays")
     case.serve()
-    time.sleep(10)   # the double, whose watch ended with the custom resource, comes back a little later
+    time.sleep(3)   # the double, whose watch ended with the custom resource, comes back a little later
     case.release("v2")
     case.ends("Succeeded")
     case.expect_promoted_step_by_step()

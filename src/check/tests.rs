@@ -109,7 +109,9 @@ async fn a_mesh_that_is_not_there_is_told() {
     stage.world.uninstall("trafficsplits.split.smi-spec.io");
     let mesh = found(&stage, "--mesh-provider linkerd", "mesh").await;
     assert_eq!(mesh[0][0], "ok", "HTTPRoutes are there: {mesh:?}");
-    stage.world.uninstall("httproutes.gateway.networking.k8s.io");
+    stage
+        .world
+        .uninstall("httproutes.gateway.networking.k8s.io");
     stage.world.uninstall("httproutes.policy.linkerd.io");
     let mesh = found(&stage, "--mesh-provider linkerd", "mesh").await;
     assert_eq!(mesh[0][0], "missing");

@@ -1,10 +1,12 @@
 //! Follows EndpointSlices and `TrafficSplits`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Api, Client};
 use tokio::sync::watch;
@@ -22,6 +24,21 @@ pub(super) fn follow(
     (table, keep(client, publish))
 }
 
+/// A second between tries: a story may take the custom resource away for a while, and the double must be back soon after it.
+struct Soon;
+
+impl Iterator for Soon {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+}
+
+impl Backoff for Soon {
+    fn reset(&mut self) {}
+}
+
 async fn keep(client: Client, publish: watch::Sender<Arc<Table>>) -> anyhow::Result<()> {
     // Any served version gives the same objects: the CRD of the suites has no conversion.
     let split = ApiResource::from_gvk_with_plural(
@@ -34,10 +51,10 @@ async fn keep(client: Client, publish: watch::Sender<Arc<Table>>) -> anyhow::Res
     let split_writer = reflector::store::Writer::new(split);
     let split_store = split_writer.as_reader();
     let slices = reflector(slice_writer, watcher(slices, watcher::Config::default()))
-        .default_backoff()
+        .backoff(Soon)
         .map(|event| event.map(drop));
     let splits = reflector(split_writer, watcher(splits, watcher::Config::default()))
-        .default_backoff()
+        .backoff(Soon)
         .map(|event| event.map(drop));
     let mut changes = std::pin::pin!(futures::stream::select(slices, splits));
     while let Some(change) = changes.next().await {
