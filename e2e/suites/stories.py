@@ -265,7 +265,7 @@ def taken_over(case: Case) -> None:
 
 @story(backends=("linkerd",), core=("linkerd",), under=Under.ALONE)
 def smi_installed_later(case: Case) -> None:
-    """Without SMI, Linkerd is routed by an HTTPRoute of the apex, and a condition says so; once SMI is there, it is routed by that, from rest on."""
+    """Without SMI, Linkerd is routed by an HTTPRoute of the apex, and a condition says so; once SMI is there, it is routed by that."""
     world, crd = case.world, "trafficsplits.split.smi-spec.io"
     world.kube.delete("apiextensions.k8s.io/v1", "CustomResourceDefinition", None, crd)
     try:
