@@ -4,6 +4,7 @@
   traces   drives Slipway through the stories of Flagger's traces and compares (flagger/)
   fleet    measures a fleet at rest and in release, and a start with it (fleet.py): 50 canaries, 10 released; with --all 500, 50 released;
            FLEET_SIZE and FLEET_RELEASED say otherwise
+  dist     has the API server try every distribution and every install (a server-side dry run)
 """
 
 from __future__ import annotations
@@ -121,13 +122,41 @@ def fleet(folder: Path, program: Path, *, everything: bool) -> bool:
     return bool(good)
 
 
+def kubectl(*words: str | Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """What kubectl says."""
+    return subprocess.run(["kubectl", *map(str, words)], check=False, capture_output=True, text=True, input=given)
+
+
+def dist() -> bool:
+    """Every distribution and every install as the API server would take it; left out where its kinds are not served here."""
+    good = True
+    served = kubectl("get", "crd", "-o", "name").stdout
+    for namespace in ("app", "slipway-system"):
+        kubectl("create", "namespace", namespace)
+    folders = [file.parent for file in sorted((E2E.parent / "dist").glob("*/**/kustomization.yaml"))]
+    for folder in folders:
+        name = str(folder.relative_to(E2E.parent))
+        stands_alone = "kind: Kustomization" in (folder / "kustomization.yaml").read_text()
+        if not stands_alone or not name.startswith(("dist/app-", "dist/install")):
+            continue
+        built = kubectl("kustomize", folder)
+        if "gateway.networking.k8s.io/v1" in built.stdout and "gateways.gateway.networking.k8s.io" not in served:
+            print(f"skip {name}: there are no Gateways here")
+            continue
+        tried = kubectl("apply", "--server-side", "--force-conflicts", "--dry-run=server", "-f", "-", given=built.stdout)
+        failed = built.returncode or tried.returncode
+        print(f"{'FAIL' if failed else 'ok  '} {name}  {(built.stderr + tried.stderr).strip()}")
+        good &= not failed
+    return good
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("program", type=Path)
     parser.add_argument("--all", action="store_true", help="the large fleet")
-    parser.add_argument("--only", nargs="*", default=[], help="traces, fleet, or names of stories")
+    parser.add_argument("--only", nargs="*", default=[], help="traces, fleet, dist, or names of stories")
     parser.add_argument("--keep", action="store_true", help="of no effect here: records stay in the folder")
     for name in ("--jobs", "--seed"):
         parser.add_argument(name, type=int, help="of no effect here: the stories are told side by side, and nothing is drawn at random")
@@ -136,10 +165,12 @@ def main() -> int:
     subprocess.run(["kubectl", "apply", "--server-side", "-f", "-"], input=crds, check=True, stdout=subprocess.DEVNULL)
     wait = ["kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/canaries.flagger.app"]
     subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)
-    stories = [name for name in args.only if name not in ("traces", "fleet")]
+    stories = [name for name in args.only if name not in ("traces", "fleet", "dist")]
     good = True
     if not args.only or stories or "traces" in args.only:
         good &= traces(args.folder, args.program, stories)
+    if not args.only or "dist" in args.only:
+        good &= dist()
     if not args.only or "fleet" in args.only:
         good &= fleet(args.folder, args.program, everything=args.all)
     return 0 if good else 1

@@ -12,6 +12,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import suites.distribution
 import suites.stories  # noqa: F401, to register them
 from suites import objects, rights
 from suites.case import STORIES, Case, Story, Under

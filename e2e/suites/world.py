@@ -174,6 +174,12 @@ class World:
         with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
             return [json.loads(line) for line in response.read().decode().splitlines()]
 
+    def calls_of(self, path: str) -> list[Object]:
+        """Likewise, what came to one path."""
+        with urllib.request.urlopen(f"{objects.HOOKS}/log", timeout=10) as response:
+            calls = [json.loads(line) for line in response.read().decode().splitlines()]
+        return [call for call in calls if call["path"] == path]
+
     def install_crds(self) -> None:
         """Slipway's custom resources, and those of TrafficSplits."""
         for manifest in (INSTALL / "crds.yaml", SMI_CRD):
