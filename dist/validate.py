@@ -39,7 +39,7 @@ OTHERS = {
 UNKNOWN = ["gateway.solo.io/v1/VirtualService"]
 DISTRIBUTIONS = ["app-kubernetes", "app-istio", "app-linkerd", "app-gateway"]
 # Overlays that are not for every distribution.
-ONLY = {"istio-gateway": ["app-istio"], "gloo": ["app-linkerd"]}
+ONLY = {"istio-gateway": ["app-istio"], "gloo": ["app-linkerd"], "smi": ["app-linkerd"]}
 # Values of the chart that must be possible.
 CHART = {
     "defaults": [],

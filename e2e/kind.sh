@@ -9,7 +9,7 @@ distribution=${1:?kubernetes, istio, linkerd or gateway}
 kind=sigs.k8s.io/kind@v0.33.0
 helm=helm.sh/helm/v3/cmd/helm@v3.22.0
 istio=1.28.0
-linkerd_crds=2025.11.1 linkerd=2025.11.1 linkerd_smi=0.2.7
+linkerd_crds=2025.11.1 linkerd=2025.11.1
 gateway_api=v1.4.0
 
 bin=$(mktemp -d)
@@ -47,7 +47,6 @@ install_linkerd() {
     --set-file identityTrustAnchorsPEM="$pki/ca.crt" --set-file identity.issuer.tls.crtPEM="$pki/issuer.crt" \
     --set-file identity.issuer.tls.keyPEM="$pki/issuer.key"
   chart linkerd-viz linkerd-viz --repo "$charts" --version "$linkerd" --namespace linkerd-viz
-  chart linkerd-smi linkerd-smi --repo https://linkerd.github.io/linkerd-smi --version "$linkerd_smi" --namespace linkerd-smi
   # Slipway is outside of the mesh, and Linkerd's Prometheus answers whom it knows: here, everybody.
   kubectl --namespace linkerd-viz patch server.policy.linkerd.io prometheus-admin --type=merge --patch '{"spec": {"accessPolicy": "all-unauthenticated"}}'
 }

@@ -54,7 +54,7 @@ fn each_service_is_released_as_its_distribution_says() {
             Provider::Istio,
             [insiders, progressive(), blue_green(5), mirrored],
         ),
-        ("linkerd", Provider::Linkerd, meshed()),
+        ("linkerd", Provider::GatewayApiV1, meshed()),
         ("gateway", Provider::GatewayApiV1, meshed()),
     ];
     for (name, provider, strategies) in rows {
@@ -167,15 +167,7 @@ fn slipway_gets_the_rights_of_its_distributions_backend_and_of_no_other() {
     let rows = [
         ("kubernetes", &[][..]),
         ("istio", &["networking.istio.io"]),
-        // Without SMI, Linkerd is routed by HTTPRoutes.
-        (
-            "linkerd",
-            &[
-                "split.smi-spec.io",
-                "gateway.networking.k8s.io",
-                "policy.linkerd.io",
-            ],
-        ),
+        ("linkerd", &["gateway.networking.k8s.io"]),
         ("gateway", &["gateway.networking.k8s.io"]),
     ];
     for (name, own) in rows {

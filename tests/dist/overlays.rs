@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use slipway_core::plan::{Gate, Plan};
+use slipway_core::plan::{Gate, Plan, Provider};
 
 use crate::build::{kustomize, named, plans, root, text};
 
@@ -90,6 +90,20 @@ fn sizing_changes_resources_autoscaling_and_objectives() {
             limit, "256Mi",
             "{from}: Slipway's own size is not the application's"
         );
+    });
+}
+
+#[test]
+fn linkerd_is_routed_by_traffic_splits_where_smi_is_wanted() {
+    each("smi", &["linkerd"], |from, objects, plans| {
+        for plan in plans {
+            assert_eq!(plan.provider, Provider::Linkerd, "{from}");
+            let canary = named(objects, "Canary", &plan.canary.name);
+            let parents = canary.pointer("/spec/service/gatewayRefs");
+            assert_eq!(parents, None, "{from}");
+        }
+        let rules = &named(objects, "Role", "slipway")["rules"];
+        assert!(rules.to_string().contains("trafficsplits"), "{from}");
     });
 }
 
