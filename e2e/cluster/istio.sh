@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real Istio on the node of node.sh: istiod, and two Envoys that it programs. One is the sidecar of the suites' clients: an HTTP proxy
-# on 127.0.0.1:15007 that obeys the VirtualServices of the mesh, and on 127.0.0.1:80 the HTTPRoutes of Services with that port. One is an ingress gateway, for VirtualServices that name gateways with
-# `istio: ingressgateway`; it opens the ports of the Gateway.
+# on 127.0.0.1:15007 that obeys the VirtualServices of the mesh, and on 127.0.0.1:80 the HTTPRoutes of Services with that port. One is an
+# ingress gateway: of VirtualServices that name gateways with `istio: ingressgateway`, and of Gateways whose address is a Service that
+# selects that label; it opens their ports.
 # What is not here: a sidecar on the side of the servers, mutual TLS, Istio's own build of Envoy (its metrics filter: see prometheus.yml).
 # usage: istio.sh up DIR | down DIR         DIR is the node's; `node.sh down` ends Istio as well
 set -euo pipefail

@@ -60,7 +60,7 @@ def prepare(world: World) -> None:
     """What every case needs in the cluster."""
     world.install_crds()
     world.follow()
-    world.apply(*objects.hooks())
+    world.apply(*objects.hooks(), *objects.gateway())
     world.wait_available("e2e", "hooks")
 
 

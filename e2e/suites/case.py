@@ -116,7 +116,7 @@ class Case:
     ) -> None:
         """A namespace with the application at v1 and a Canary, initialised; with what else their parts hold."""
         self.deploy(deadline=deadline, more=container)
-        canary = objects.canary(self.ns, self.backend.provider, self.analysis() | (analysis or {}), deadline)
+        canary = objects.canary(self.ns, self.backend.provider, self.analysis() | (analysis or {}), deadline, self.backend.parent)
         canary["spec"] |= spec or {}
         canary["spec"]["targetRef"]["kind"] = self.kind
         self.world.apply(canary)

@@ -16,7 +16,13 @@ CHECKSUM = "aac83f481075f7ca"
 # Where dist/install puts Slipway for a whole cluster.
 SYSTEM = "slipway-system"
 HOOKS = "http://hooks.e2e"
-PROMETHEUS = "http://10.10.0.1:9090"
+# The parents of HTTPRoutes: in the form of a mesh the apex Service, else a Gateway in front of all.
+APEX: Object = {"group": "", "kind": "Service", "name": APP, "port": 80}
+EDGE: Object = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge", "namespace": "default"}
+EDGE_PORT = 8181
+# The address of the node.
+NODE = "10.10.0.1"
+PROMETHEUS = f"http://{NODE}:9090"
 
 # The revisions of the application, by the tag of their image: what the environment makes of them.
 REVISIONS: dict[str, dict[str, str]] = {
@@ -131,15 +137,19 @@ def config(ns: str, greeting: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": APP, "namespace": ns}, "data": {"greeting": greeting}}
 
 
-def canary(ns: str, provider: str, analysis: Object, deadline: int) -> Object:
+def routed(ns: str, parent: Object | None) -> Object:
+    """What a Canary says of the parents of its route: behind a gateway, which serves many, also of its host."""
+    if parent is None:
+        return {}
+    return {"gatewayRefs": [parent], **({"hosts": [f"{APP}.{ns}"]} if parent is EDGE else {})}
+
+
+def canary(ns: str, provider: str, analysis: Object, deadline: int, parent: Object | None = None) -> Object:
     """A Canary as users of Flagger write it, with a pace of two seconds."""
     metrics = [
         {"name": "request-success-rate", "thresholdRange": {"min": 99}, "interval": "10s"},
         {"name": "request-duration", "thresholdRange": {"max": 500}, "interval": "10s"},
     ]
-    # In the form of a mesh, the route's parent is the apex Service.
-    apex = {"group": "", "kind": "Service", "name": APP, "port": 80}
-    parents = {"gatewayRefs": [apex]} if provider.startswith("gatewayapi") else {}
     return {
         "apiVersion": "flagger.app/v1beta1",
         "kind": "Canary",
@@ -148,10 +158,24 @@ def canary(ns: str, provider: str, analysis: Object, deadline: int) -> Object:
             "provider": provider,
             "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": APP},
             "progressDeadlineSeconds": deadline,
-            "service": {"port": 80, "targetPort": "http", "portName": "http", **parents},
+            "service": {"port": 80, "targetPort": "http", "portName": "http", **routed(ns, parent)},
             "analysis": {"interval": "2s", "metrics": metrics, **analysis},
         },
     }
+
+
+def gateway() -> list[Object]:
+    """A Gateway in front of everything, and the Service by which istiod knows which Envoy that is."""
+    meta = {"name": EDGE["name"], "namespace": EDGE["namespace"]}
+    ports = [{"name": "http", "port": EDGE_PORT, "targetPort": EDGE_PORT}]
+    service = {"selector": {"istio": "ingressgateway"}, "ports": ports}
+    address = {"type": "Hostname", "value": f"{meta['name']}.{meta['namespace']}.svc.cluster.local"}
+    listener = {"name": "http", "port": EDGE_PORT, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
+    spec = {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
+        {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta, "spec": spec},
+    ]
 
 
 def hook(kind: str, path: str) -> Object:
@@ -183,7 +207,7 @@ def hooks() -> list[Object]:
     ]
 
 
-def made_by_flagger(ns: str, provider: str, owner: Object, replicas: int) -> list[Object]:
+def made_by_flagger(ns: str, provider: str, parent: Object | None, owner: Object, replicas: int) -> list[Object]:
     """What a Flagger makes for the application at v1, at rest: the primary with so many replicas, the Services, the routes."""
     primary = with_env(deployment(ns, "v1", 60), OLD_ENV)
     primary["spec"]["replicas"] = replicas
@@ -202,7 +226,7 @@ def made_by_flagger(ns: str, provider: str, owner: Object, replicas: int) -> lis
         port = {"name": "http", "port": 80, "protocol": "TCP", "targetPort": "http"}
         spec = {"type": "ClusterIP", "selector": {"app": selected}, "ports": [port]}
         made.append({"apiVersion": "v1", "kind": "Service", "metadata": {"name": service, "labels": {"app": service}}, "spec": spec})
-    made += routes_of_flagger(provider)
+    made += routes_of_flagger(ns, provider, parent)
     for item in made:
         item["metadata"] |= {"namespace": ns, "annotations": kept, "ownerReferences": [owner]}
     return made
@@ -239,7 +263,7 @@ def status_of_flagger() -> Object:
     }
 
 
-def routes_of_flagger(provider: str) -> list[Object]:
+def routes_of_flagger(ns: str, provider: str, parent: Object | None) -> list[Object]:
     """The routing objects of a Canary at rest."""
     split = (f"{APP}-primary", 100), (f"{APP}-canary", 0)
     if provider == "istio":
@@ -253,11 +277,11 @@ def routes_of_flagger(provider: str) -> list[Object]:
         backends = [{"service": host, "weight": str(weight)} for host, weight in split]
         spec = {"service": APP, "backends": backends}
         return [{"apiVersion": "split.smi-spec.io/v1alpha1", "kind": "TrafficSplit", "metadata": {"name": APP}, "spec": spec}]
-    if provider.startswith("gatewayapi"):
+    if parent is not None:
         services: list[Object] = [{"group": "", "kind": "Service", "name": host, "port": 80, "weight": weight} for host, weight in split]
         matches = [{"path": {"type": "PathPrefix", "value": "/"}}]
-        route: Object = {"parentRefs": [{"group": "", "kind": "Service", "name": APP, "port": 80}]}
-        route["rules"] = [{"matches": matches, "backendRefs": services}]
+        route: Object = {"parentRefs": [parent], "rules": [{"matches": matches, "backendRefs": services}]}
+        route |= {"hostnames": [f"{APP}.{ns}"]} if parent is EDGE else {}
         return [{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": APP}, "spec": route}]
     return []
 

@@ -235,11 +235,11 @@ def taken_over(case: Case) -> None:
     world.apply(objects.namespace(case.ns), objects.config(case.ns, "hello"))
     target = objects.with_env(objects.deployment(case.ns, "v1", 60), objects.OLD_ENV)
     del target["spec"]["replicas"]
-    world.apply(target, objects.canary(case.ns, case.backend.provider, case.analysis(), 60))
+    world.apply(target, objects.canary(case.ns, case.backend.provider, case.analysis(), 60, case.backend.parent))
     world.kube.patch("apps/v1", "Deployment", case.ns, APP, {"spec": {"replicas": 0}})
     canary = world.kube.get("flagger.app/v1beta1", "Canary", case.ns, APP)
     owner = {"apiVersion": canary["apiVersion"], "kind": "Canary", "name": APP, "uid": canary["metadata"]["uid"], "controller": True}
-    world.create_as("flagger", *objects.made_by_flagger(case.ns, case.backend.provider, owner, replicas))
+    world.create_as("flagger", *objects.made_by_flagger(case.ns, case.backend.provider, case.backend.parent, owner, replicas))
     world.write_status_as("flagger", canary, objects.status_of_flagger())
     world.wait_available(case.ns, f"{APP}-primary", replicas=replicas)
     case.serve()

@@ -48,6 +48,8 @@ class Backend:
     # Failed checks that end a release. Prometheus needs some seconds until it knows new pods, so plain Kubernetes gets more.
     threshold: int
     route_kind: str | None
+    # The parent of its HTTPRoutes.
+    parent: Object | None = None
 
     def weight_of_canary(self, route: Object) -> tuple[int, int]:
         """The weight of the canary and the sum of all weights, in an object of the route's kind."""
@@ -67,7 +69,8 @@ BACKENDS = {
     "istio": Backend("istio", "http://127.0.0.1:15007", WEIGHTS, 3, "VirtualService"),
     "linkerd": Backend("linkerd", "http://127.0.0.1:15081", WEIGHTS, 3, "TrafficSplit"),
     # The application's own counters are read, through the Prometheus of plain Kubernetes.
-    "gateway-api": Backend("gatewayapi:v1", "http://127.0.0.1:80", WEIGHTS, 8, "HTTPRoute"),
+    "gateway-api": Backend("gatewayapi:v1", "http://127.0.0.1:80", WEIGHTS, 8, "HTTPRoute", objects.APEX),
+    "gateway": Backend("gatewayapi:v1", f"http://{objects.NODE}:{objects.EDGE_PORT}", WEIGHTS, 8, "HTTPRoute", objects.EDGE),
 }
 
 
