@@ -59,6 +59,8 @@ class Story:
 
 STORIES: list[Story] = []
 EVERY = tuple(BACKENDS)
+# Those where users are inside of the cluster.
+INSIDE = tuple(name for name in EVERY if name != "gateway")
 
 
 def story(

@@ -93,21 +93,26 @@ def connected(case: Case) -> None:
         case.expect(False, f"the application does not hang together: {told.stdout}{told.stderr}")
 
 
-def serve(case: Case) -> dict[str, Users]:
-    """Users at the updated services, and, where a proxy counts for the mesh, requests to their canaries as its sidecars would see them."""
-    proxy = case.backend.proxy
+def users_of(case: Case, host: str, rate: int) -> Users:
+    """Users at a Service of the distribution, as the mesh has them reach it."""
+    proxy, url = case.backend.proxy, f"http://{host}.{case.ns}:{PORT}/"
     if case.backend_name == "istio":
         # The sidecar's HTTP proxy looks for hosts without their port, and has those of port 80 alone under such names.
         proxy = f"http://127.0.0.1:{PORT}"
-    clients = {}
-    for name in UPDATED:
-        url = f"http://{name}.{case.ns}:{PORT}/"
-        case.world.wait_reachable(url, proxy)
-        clients[name] = case.world.users(f"{case.ns}.{name}", url, proxy, 20)
-        if proxy:
-            url = f"http://{name}-canary.{case.ns}:{PORT}/"
-            clients[f"{name}-canary"] = case.world.users(f"{case.ns}.{name}-canary", url, proxy, 10)
-    return clients
+    case.world.wait_reachable(url, proxy)
+    return case.world.users(f"{case.ns}.{host}", url, proxy, rate)
+
+
+def released(case: Case, name: str) -> None:
+    """Waits until a release has succeeded. Where a proxy counts for the mesh, its canary gets requests as its sidecar would see them."""
+    if case.backend.proxy:
+        reach(case, (name,), "Progressing", 150)
+        case.world.wait_available(case.ns, name)
+        client = users_of(case, f"{name}-canary", 10)
+        reach(case, (name,), "Succeeded", 150)
+        client.stop()
+    else:
+        reach(case, (name,), "Succeeded", 150)
 
 
 def first(case: Case, name: str, wanted: str) -> float:
@@ -117,7 +122,7 @@ def first(case: Case, name: str, wanted: str) -> float:
     return at[0] if at else float("inf")
 
 
-@story(core=("kubernetes",), under=Under.OWN)
+@story(backends=("kubernetes", "istio", "linkerd"), core=("kubernetes",), under=Under.OWN)
 def distribution(case: Case) -> None:
     """The distribution is initialised, an update of two services is tested, released in order and promoted, and Slack is told."""
     apply(case, updated=False)
@@ -125,10 +130,11 @@ def distribution(case: Case) -> None:
         case.world.wait_available(case.ns, name)
     reach(case, SERVICES, "Initialized", 150)
     connected(case)
-    case.clients |= serve(case)
+    case.clients |= {name: users_of(case, name, 20) for name in UPDATED}
     case.changed_at = time.time()
     apply(case, updated=True)
-    reach(case, UPDATED, "Succeeded", 300)
+    for name in UPDATED:
+        released(case, name)
     case.notes.append(", ".join(f"{name} promoted after {first(case, name, 'Succeeded') - case.changed_at:.0f} s" for name in UPDATED))
     time.sleep(4)
     for name, client in case.clients.items():

@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 from suites import objects
-from suites.case import EVERY, Case, Under, identity_of, story
+from suites.case import EVERY, INSIDE, Case, Under, identity_of, story
 from suites.objects import APP
 from suites.world import LEASE
 
@@ -318,7 +318,8 @@ def crd_left_in_place(case: Case) -> None:
     case.is_initialised()
 
 
-@story(core=("kubernetes",))
+# Behind a gateway the route goes with its Canary, unless the user made it.
+@story(backends=INSIDE, core=("kubernetes",))
 def canary_deleted(case: Case) -> None:
     """Deleting the Canary gives the application back to its own Deployment, and not one request fails."""
     case.start()
@@ -339,7 +340,7 @@ def canary_deleted(case: Case) -> None:
     case.expect(not left, f"the route is still there: {json.dumps(left)[:400]}")
 
 
-@story(core=("kubernetes",))
+@story(backends=INSIDE, core=("kubernetes",))
 def opted_in(case: Case) -> None:
     """A Deployment that only carries an annotation gets a Canary; when it goes, the Canary goes and the Deployment serves again."""
     kube = case.world.kube
