@@ -96,7 +96,7 @@ impl Shell {
             | Effect::RestorePrimary
             | Effect::Promote { .. }
             | Effect::Route(_)
-            | Effect::ScaleUpTarget
+            | Effect::ScaleUpTarget(_)
             | Effect::ScaleDownTarget
             | Effect::CreatePrimaryScaler
             | Effect::PauseScaler
@@ -165,7 +165,7 @@ impl Hands<'_> {
             Effect::CreatePrimary { revision } => self.create_primary(revision).await,
             Effect::RestorePrimary => self.restore_primary().await,
             Effect::Promote { revision } => self.promote(revision).await,
-            Effect::ScaleUpTarget => self.scale_up_target().await,
+            Effect::ScaleUpTarget(size) => self.scale_up_target(*size).await,
             Effect::ScaleDownTarget => self.scale_down_target().await,
             Effect::CreatePrimaryScaler => self.sync_primary_scaler(Compare::First).await,
             Effect::PauseScaler => {

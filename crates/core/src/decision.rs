@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use slipway_api::{CanaryStatus, Phase};
 
 use crate::blueprint::ApexPods;
-use crate::plan::HookKind;
+use crate::plan::{CanaryReplicas, HookKind};
 use crate::weight::Routes;
 
 /// What to do about one release now.
@@ -78,8 +78,8 @@ pub enum Effect {
     },
     /// Make the routing objects agree: weights, mirror, match.
     Route(Routes),
-    /// Scale the target from zero to what its spec, scaler or primary asks for; nothing if it has replicas.
-    ScaleUpTarget,
+    /// Bring the target to this size; nothing if it has at least as many pods, or if it has any where the least will do.
+    ScaleUpTarget(CanaryReplicas),
     /// Scale the target to zero.
     ScaleDownTarget,
     /// Make sure that the primary's scaler exists.

@@ -1,6 +1,7 @@
 //! The plan: a Canary, its annotations and the defaults, parsed into what is meant, with every mistake named.
 
 pub mod annotations;
+mod canary_replicas;
 pub mod origin;
 mod parse;
 mod problem;
@@ -13,6 +14,7 @@ use chrono::TimeDelta;
 use slipway_api::{CanaryAlert, ObjectReference};
 
 pub use annotations::{AnnotationPolicy, AnnotationScope, Gate, Place, Tuning};
+pub use canary_replicas::CanaryReplicas;
 pub use parse::Defaults;
 pub use problem::Problem;
 pub use provider::{Provider, SmiVersion};
@@ -45,6 +47,8 @@ pub struct Plan {
     pub progress_deadline: TimeDelta,
     /// How long a side that lost its traffic stays up and selected: proxies learn late.
     pub settle: TimeDelta,
+    /// How many pods the canary has before it gets traffic.
+    pub canary_replicas: CanaryReplicas,
     /// How much weight goes back to the primary at a time on promotion; `None`: all at once.
     pub promotion_step: Option<Weight>,
     /// The cookies that keep a user on the side that was met first; `None`: nobody is kept.

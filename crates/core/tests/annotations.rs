@@ -258,13 +258,13 @@ fn p10_an_annotation_never_makes_another_strategy_of_a_release() {
 #[test]
 fn an_annotation_that_changes_nothing_is_warned_of() {
     let on_canary: Pairs<'_> = &[("treshold", "5"), ("action-abort", "x"), ("threshold", "5")];
-    let plan = plan(&steps(), on_canary, &[("canary-replicas", "50%")]).unwrap();
+    let plan = plan(&steps(), on_canary, &[("hold-new-revision", "true")]).unwrap();
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
             "annotation slipway.dev/treshold is 5, is not known: is it misspelt?",
-            "Deployment test/app: annotation slipway.dev/canary-replicas is 50%, is not heeded by this version",
+            "Deployment test/app: annotation slipway.dev/hold-new-revision is true, is not heeded by this version",
         ]
     );
 }
@@ -376,6 +376,8 @@ fn under_the_strict_policy_a_target_cannot_undo_what_the_canarys_annotations_ask
         ("paused", "true", "false"),
         ("approve", "rollout,promotion", "promotion"),
         ("settle", "30s", "20s"),
+        ("canary-replicas", "match-primary", "50%"),
+        ("canary-replicas", "50%", "min"),
         ("threshold", "1", "2"),
     ] {
         let refused = planned(&steps(), &[(key, strong)], &[(key, weak)], &strict).unwrap_err();

@@ -12,7 +12,7 @@ use slipway_api::CanaryService;
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
 use slipway_core::object::{Kind, Write, kinds};
 use slipway_core::observation::Workload;
-use slipway_core::plan::{Problem, TargetKind};
+use slipway_core::plan::{CanaryReplicas, Problem, TargetKind};
 
 use crate::configs::{ConfigReference, TrackedConfig};
 use crate::{Unsupported, configs};
@@ -69,7 +69,8 @@ pub trait Target: Send + Sync {
     /// and what the copies hold is not looked at.
     fn same_revision(&self, blueprint: &Blueprint<'_>, target: &Value, primary: &Value) -> bool;
 
-    /// What scales a target up that is at zero: to what its scaler or its primary asks for. `None`: it is up.
+    /// What scales a target up to the size that is asked for. `None`: it is up, and large enough. A target that is up is never made smaller, and
+    /// with [`CanaryReplicas::Minimum`] never larger.
     ///
     /// **Shape**: `scaler_least` is the least number that the target's scaler goes to; `None` when it has no scaler, and 1 when the scaler
     /// could not be read.
@@ -78,6 +79,7 @@ pub trait Target: Send + Sync {
         target: &Value,
         primary: Option<&Value>,
         scaler_least: Option<i64>,
+        size: CanaryReplicas,
     ) -> Option<Resize>;
 
     /// What scales a target to zero. `None`: it is there, or cannot be scaled.
@@ -86,8 +88,15 @@ pub trait Target: Send + Sync {
     /// What a promotion does to the size of the primary. `None`: it keeps the one it has.
     ///
     /// **Shape**: as many replicas as the target has, so that a new number in the user's manifest arrives. A primary with a scaler (`scaled`)
-    /// is left to it, and zero is never copied.
-    fn resize_primary(&self, target: &Value, primary: &Value, scaled: bool) -> Option<Resize>;
+    /// is left to it, and zero is never copied. Where a size was asked for, the number may be that and not the user's: then the primary only
+    /// grows.
+    fn resize_primary(
+        &self,
+        target: &Value,
+        primary: &Value,
+        scaled: bool,
+        size: CanaryReplicas,
+    ) -> Option<Resize>;
 
     /// The writes that record what is promoted, so that a lost primary can be made again as it was: the new record, then the end of the old.
     ///

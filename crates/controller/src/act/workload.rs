@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use slipway_api::names;
 use slipway_core::object::{Key, Write};
+use slipway_core::plan::CanaryReplicas;
 use slipway_workloads::configs::{self, TrackedConfig};
 use slipway_workloads::{Resize, Scaler};
 use tracing::{debug, info};
@@ -86,7 +87,11 @@ impl Hands<'_> {
             return Ok(());
         };
         let scaled = self.codecs.scaler.is_some();
-        let resize = self.codecs.target.resize_primary(target, primary, scaled);
+        let size = self.plan.canary_replicas;
+        let resize = self
+            .codecs
+            .target
+            .resize_primary(target, primary, scaled, size);
         self.resize(&self.plan.names.primary, resize).await
     }
 
@@ -213,8 +218,8 @@ impl Hands<'_> {
         Some((scaler, source, live))
     }
 
-    /// Scales the target from zero; nothing if it is up.
-    pub(super) async fn scale_up_target(&self) -> Result<(), ActError> {
+    /// Brings the target to a size; nothing if it is up and large enough.
+    pub(super) async fn scale_up_target(&self, size: CanaryReplicas) -> Result<(), ActError> {
         let Some(target) = &self.view.target else {
             return Ok(());
         };
@@ -223,10 +228,8 @@ impl Hands<'_> {
             (Some(_), None) => Some(1),
             (Some(scaler), Some((_, source, _))) => Some(scaler.least(&source)),
         };
-        let resize = self
-            .codecs
-            .target
-            .scale_up(target, self.view.primary.as_ref(), least);
+        let primary = self.view.primary.as_ref();
+        let resize = self.codecs.target.scale_up(target, primary, least, size);
         self.resize(&self.plan.target.name, resize).await
     }
 

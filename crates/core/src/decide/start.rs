@@ -163,7 +163,7 @@ fn start(mut draft: Draft<'_>, revision: String) -> Decision {
     begin(&mut draft, revision);
     draft.tell(words::started(draft.case.plan));
     draft.before(Effect::ResumeScaler);
-    draft.before(Effect::ScaleUpTarget);
+    draft.before(Effect::ScaleUpTarget(draft.case.plan.canary_replicas));
     draft.wait_for(canary_readiness(&draft));
     draft.decide()
 }
@@ -173,7 +173,7 @@ pub(super) fn restart(mut draft: Draft<'_>, revision: String) -> Decision {
     begin(&mut draft, revision);
     draft.tell(words::restarted(draft.case.plan));
     draft.after(Effect::ResumeScaler);
-    draft.after(Effect::ScaleUpTarget);
+    draft.after(Effect::ScaleUpTarget(draft.case.plan.canary_replicas));
     draft.wait_for(canary_readiness(&draft));
     draft.decide()
 }

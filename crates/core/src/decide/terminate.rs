@@ -4,6 +4,7 @@ use slipway_api::{Phase, Side};
 
 use super::draft::{Draft, due};
 use crate::decision::{Decision, Effect};
+use crate::plan::CanaryReplicas;
 use crate::words;
 
 /// One look at a Canary that is being deleted. Whatever happens it ends: at the deadline the finalizer goes anyway (FC-095).
@@ -24,7 +25,8 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
         return let_go(draft);
     }
     draft.after(Effect::ResumeScaler);
-    draft.after(Effect::ScaleUpTarget);
+    // It is to serve everybody: as many pods as now serve them, whatever the least of its scaler is.
+    draft.after(Effect::ScaleUpTarget(CanaryReplicas::MATCH_PRIMARY));
     if !draft.case.readiness(Side::Canary).is_ready() {
         return draft.decide();
     }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use slipway_api::names::{action, annotation};
 use slipway_api::{Canary, CanarySpec};
 
-use super::{Problem, Silence};
+use super::{CanaryReplicas, Problem, Silence};
 pub(super) use policy::weaker;
 pub use value::Gate;
 use value::Value;
@@ -72,7 +72,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 18] = [
+pub const KEYS: [&str; 19] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -85,6 +85,7 @@ pub const KEYS: [&str; 18] = [
     annotation::SKIP_ANALYSIS,
     annotation::PAUSED,
     annotation::SETTLE,
+    annotation::CANARY_REPLICAS,
     annotation::ON_DELETE,
     annotation::ON_NO_DATA,
     annotation::ON_PROVIDER_ERROR,
@@ -249,6 +250,14 @@ impl Tuning {
         match self.value(key) {
             Some(Value::Silence(silence)) => *silence,
             _ => Silence::default(),
+        }
+    }
+
+    /// How many pods the canary has before it gets traffic.
+    pub(super) fn canary_replicas(&self) -> CanaryReplicas {
+        match self.value(annotation::CANARY_REPLICAS) {
+            Some(Value::Size(size)) => *size,
+            _ => CanaryReplicas::default(),
         }
     }
 

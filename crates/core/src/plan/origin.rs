@@ -170,6 +170,9 @@ impl Lines<'_> {
         self.add("progress deadline", deadline, &[], field);
         let settle = go::format_duration(plan.settle);
         self.add("settle", settle, &[annotation::SETTLE], None);
+        let size = plan.canary_replicas.to_string();
+        let keys = [annotation::CANARY_REPLICAS];
+        self.add("canary replicas", size, &keys, None);
     }
 
     fn gates(&mut self, spec: &CanarySpec) {

@@ -11,8 +11,8 @@ use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
 use super::annotations::{self, Place, Tuning, WithoutMesh};
 use super::{
-    AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, Names, Plan, Problem,
-    Provider, Silence, TargetKind, TargetRef,
+    AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, CanaryReplicas, Names,
+    Plan, Problem, Provider, Silence, TargetKind, TargetRef,
 };
 
 /// The controller's defaults for what a Canary leaves open.
@@ -148,6 +148,7 @@ impl Plan {
         tuning.rename(canary, &mut plan.warnings);
         found.append(&mut problems.0);
         plan.settle = tuning.settle().unwrap_or(plan.settle);
+        plan.canary_replicas = tuning.canary_replicas();
         plan.paused = tuning.paused();
         plan.approve = tuning.gates();
         plan.after = tuning.after();
@@ -191,6 +192,7 @@ impl Plan {
             threshold: analysis.threshold,
             progress_deadline: progress_deadline(spec, problems),
             settle: defaults.settle,
+            canary_replicas: CanaryReplicas::Minimum,
             promotion_step: analysis.promotion_step,
             affinity: analysis.affinity,
             primary_ready_threshold: analysis.primary_ready_threshold,

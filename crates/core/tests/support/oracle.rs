@@ -267,7 +267,7 @@ fn is_repeatable(effect: &Effect) -> bool {
             | Effect::Promote { .. }
             | Effect::CreatePrimaryScaler
             | Effect::ResumeScaler
-            | Effect::ScaleUpTarget
+            | Effect::ScaleUpTarget(_)
             | Effect::RestoreRoutes
             | Effect::AddFinalizer
             | Effect::RemoveFinalizer

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value, json};
 use slipway_core::object::{Kind, Write, kinds};
 use slipway_core::observation::Workload;
-use slipway_core::plan::Problem;
+use slipway_core::plan::{CanaryReplicas, Problem};
 use slipway_core::revision::{flagger_template_hash, revision};
 
 use super::Resize;
@@ -98,7 +98,13 @@ impl Templated for DaemonSet {
         None
     }
 
-    fn scale_up(&self, target: &Value, _: Option<&Value>, _: Option<i64>) -> Option<Resize> {
+    fn scale_up(
+        &self,
+        target: &Value,
+        _: Option<&Value>,
+        _: Option<i64>,
+        _: CanaryReplicas,
+    ) -> Option<Resize> {
         let is_down = target.pointer(TEMPLATE).is_some_and(is_nowhere);
         is_down.then(|| Resize::Write(place(target, &Value::Null)))
     }
@@ -108,7 +114,7 @@ impl Templated for DaemonSet {
         is_up.then(|| Resize::Write(place(target, &NOWHERE.1.into())))
     }
 
-    fn resize_primary(&self, _: &Value, _: &Value, _: bool) -> Option<Resize> {
+    fn resize_primary(&self, _: &Value, _: &Value, _: bool, _: CanaryReplicas) -> Option<Resize> {
         None
     }
 }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 use slipway_core::object::{Kind, kinds};
 use slipway_core::observation::Workload;
-use slipway_core::plan::Problem;
+use slipway_core::plan::{CanaryReplicas, Problem};
 use slipway_core::revision::{flagger_template_hash, revision};
 
 use super::Resize;
@@ -68,12 +68,12 @@ impl Templated for Deployment {
         target: &Value,
         primary: Option<&Value>,
         scaler_least: Option<i64>,
+        size: CanaryReplicas,
     ) -> Option<Resize> {
-        if replicas(target) > 0 {
-            return None;
-        }
-        let least = scaler_least.or_else(|| primary.map(replicas));
-        Some(Resize::Replicas(least.unwrap_or(1).max(1)))
+        let now = replicas(target);
+        let is_enough = now > 0 && size == CanaryReplicas::Minimum;
+        let wanted = size.wanted(scaler_least, primary.map(replicas));
+        (!is_enough && now < wanted).then_some(Resize::Replicas(wanted))
     }
 
     fn scale_down(&self, target: &Value) -> Option<Resize> {
@@ -81,9 +81,19 @@ impl Templated for Deployment {
     }
 
     /// **Source**: dossier 01 §13.2. **Differs from Flagger**, which copies a zero too (Q20).
-    fn resize_primary(&self, target: &Value, primary: &Value, scaled: bool) -> Option<Resize> {
-        let wanted = replicas(target);
-        let differs = !scaled && wanted > 0 && wanted != replicas(primary);
+    fn resize_primary(
+        &self,
+        target: &Value,
+        primary: &Value,
+        scaled: bool,
+        size: CanaryReplicas,
+    ) -> Option<Resize> {
+        let (target, primary) = (replicas(target), replicas(primary));
+        let wanted = match size {
+            CanaryReplicas::Minimum => target,
+            CanaryReplicas::Share(_) => target.max(primary),
+        };
+        let differs = !scaled && wanted > 0 && wanted != primary;
         differs.then_some(Resize::Replicas(wanted))
     }
 }

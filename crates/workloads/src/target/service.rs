@@ -13,7 +13,7 @@ use slipway_api::CanaryService;
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
 use slipway_core::object::{Key, Kind, Write, kinds};
 use slipway_core::observation::Workload;
-use slipway_core::plan::Problem;
+use slipway_core::plan::{CanaryReplicas, Problem};
 use slipway_core::revision::{flagger_service_hash, revision};
 
 use super::{Resize, Target};
@@ -206,7 +206,13 @@ impl Target for Service {
         revision(&content(target)) == revision(&content(primary))
     }
 
-    fn scale_up(&self, _: &Value, _: Option<&Value>, _: Option<i64>) -> Option<Resize> {
+    fn scale_up(
+        &self,
+        _: &Value,
+        _: Option<&Value>,
+        _: Option<i64>,
+        _: CanaryReplicas,
+    ) -> Option<Resize> {
         None
     }
 
@@ -214,7 +220,7 @@ impl Target for Service {
         None
     }
 
-    fn resize_primary(&self, _: &Value, _: &Value, _: bool) -> Option<Resize> {
+    fn resize_primary(&self, _: &Value, _: &Value, _: bool, _: CanaryReplicas) -> Option<Resize> {
         None
     }
 

@@ -11,7 +11,7 @@ use slipway_api::{CanaryService, IntOrString};
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
 use slipway_core::object::{Key, Kind, Write};
 use slipway_core::observation::Workload;
-use slipway_core::plan::Problem;
+use slipway_core::plan::{CanaryReplicas, Problem};
 use slipway_core::revision::revision;
 
 use super::{Resize, Target};
@@ -49,13 +49,20 @@ pub(super) trait Templated: Send + Sync {
         target: &Value,
         primary: Option<&Value>,
         scaler_least: Option<i64>,
+        size: CanaryReplicas,
     ) -> Option<Resize>;
 
     /// [`Target::scale_down`].
     fn scale_down(&self, target: &Value) -> Option<Resize>;
 
     /// [`Target::resize_primary`].
-    fn resize_primary(&self, target: &Value, primary: &Value, scaled: bool) -> Option<Resize>;
+    fn resize_primary(
+        &self,
+        target: &Value,
+        primary: &Value,
+        scaled: bool,
+        size: CanaryReplicas,
+    ) -> Option<Resize>;
 }
 
 /// Sidecars of meshes, whose ports are nobody's to call.
@@ -228,16 +235,23 @@ impl<T: Templated> Target for T {
         target: &Value,
         primary: Option<&Value>,
         scaler_least: Option<i64>,
+        size: CanaryReplicas,
     ) -> Option<Resize> {
-        Templated::scale_up(self, target, primary, scaler_least)
+        Templated::scale_up(self, target, primary, scaler_least, size)
     }
 
     fn scale_down(&self, target: &Value) -> Option<Resize> {
         Templated::scale_down(self, target)
     }
 
-    fn resize_primary(&self, target: &Value, primary: &Value, scaled: bool) -> Option<Resize> {
-        Templated::resize_primary(self, target, primary, scaled)
+    fn resize_primary(
+        &self,
+        target: &Value,
+        primary: &Value,
+        scaled: bool,
+        size: CanaryReplicas,
+    ) -> Option<Resize> {
+        Templated::resize_primary(self, target, primary, scaled, size)
     }
 
     fn record(

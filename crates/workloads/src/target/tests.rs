@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 use slipway_api::{Canary, CanaryService};
 use slipway_core::blueprint::{Blueprint, CodecSettings, ExtraPort, PodSelector};
 use slipway_core::object::Write;
-use slipway_core::plan::{Defaults, Plan, TargetKind};
+use slipway_core::plan::{CanaryReplicas, Defaults, Plan, TargetKind};
 
 use super::*;
 use crate::configs::{ConfigKind, track};
@@ -570,17 +570,24 @@ fn the_same_revision_is_told_from_another_whatever_flagger_named_the_configs() {
 #[test]
 fn a_target_at_zero_is_scaled_to_what_it_its_scaler_or_its_primary_asks_for() {
     let of = |replicas: i64| json!({"spec": {"replicas": replicas}});
-    for (target, primary, least, expected) in [
-        (5, Some(2), Some(3), None),
-        (0, Some(2), None, Some(2)),
-        (0, Some(0), None, Some(1)),
-        (0, None, None, Some(1)),
-        (0, Some(7), Some(3), Some(3)),
-        (0, Some(7), Some(1), Some(1)),
-        (0, Some(7), Some(0), Some(1)),
+    let (minimum, match_primary) = (CanaryReplicas::Minimum, CanaryReplicas::MATCH_PRIMARY);
+    for (size, target, primary, least, expected) in [
+        (minimum, 5, Some(2), Some(3), None),
+        (minimum, 1, Some(2), Some(3), None),
+        (minimum, 0, Some(2), None, Some(2)),
+        (minimum, 0, Some(0), None, Some(1)),
+        (minimum, 0, None, None, Some(1)),
+        (minimum, 0, Some(7), Some(3), Some(3)),
+        (minimum, 0, Some(7), Some(1), Some(1)),
+        (minimum, 0, Some(7), Some(0), Some(1)),
+        (match_primary, 0, Some(40), Some(3), Some(40)),
+        (match_primary, 3, Some(40), Some(3), Some(40)),
+        (match_primary, 50, Some(40), Some(3), None),
+        (CanaryReplicas::Share(50), 0, Some(7), None, Some(4)),
+        (CanaryReplicas::Share(50), 4, Some(7), None, None),
     ] {
         let primary = primary.map(of);
-        let found = deployment().scale_up(&of(target), primary.as_ref(), least);
+        let found = deployment().scale_up(&of(target), primary.as_ref(), least, size);
         assert_eq!(
             found,
             expected.map(Resize::Replicas),
@@ -592,14 +599,18 @@ fn a_target_at_zero_is_scaled_to_what_it_its_scaler_or_its_primary_asks_for() {
 #[test]
 fn a_promotion_brings_a_new_number_of_replicas_and_never_zero() {
     let of = |replicas: i64| json!({"spec": {"replicas": replicas}});
-    for (target, primary, scaled, expected) in [
-        (5, 2, false, Some(5)),
-        (2, 2, false, None),
-        (0, 2, false, None),
-        (5, 2, true, None),
+    let (minimum, half) = (CanaryReplicas::Minimum, CanaryReplicas::Share(50));
+    for (size, target, primary, scaled, expected) in [
+        (minimum, 5, 2, false, Some(5)),
+        (minimum, 1, 2, false, Some(1)),
+        (minimum, 2, 2, false, None),
+        (minimum, 0, 2, false, None),
+        (minimum, 5, 2, true, None),
+        (half, 1, 2, false, None),
+        (half, 5, 2, false, Some(5)),
     ] {
         assert_eq!(
-            deployment().resize_primary(&of(target), &of(primary), scaled),
+            deployment().resize_primary(&of(target), &of(primary), scaled, size),
             expected.map(Resize::Replicas)
         );
     }

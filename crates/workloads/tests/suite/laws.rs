@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use slipway_api::Side;
 use slipway_core::blueprint::ApexPods;
 use slipway_core::object::{Objects, Write, kinds};
+use slipway_core::plan::CanaryReplicas;
 use slipway_workloads::adopt::{self, Part};
 use slipway_workloads::{Resize, TrackedConfig, configs, restore_apex, services};
 
@@ -298,8 +299,8 @@ proptest! {
         let (before, at_zero) = (codec.observe(&given.target), codec.observe(&down));
         prop_assert_eq!(&before.revision, &at_zero.revision);
         prop_assert_eq!(before.flagger_hash, at_zero.flagger_hash);
-        let up = after(&down, codec.scale_up(&down, None, Some(3)));
-        prop_assert_eq!(codec.scale_up(&up, None, Some(3)), None);
+        let up = after(&down, codec.scale_up(&down, None, Some(3), CanaryReplicas::Minimum));
+        prop_assert_eq!(codec.scale_up(&up, None, Some(3), CanaryReplicas::Minimum), None);
         prop_assert_eq!(before.revision, codec.observe(&up).revision);
     }
 
@@ -310,7 +311,7 @@ proptest! {
         down = after(&down, given.codec().scale_down(&down));
         let at_zero: Given = Given { target: down, ..given };
         let made = object(primary(&at_zero, None, &[]));
-        prop_assert_eq!(at_zero.codec().scale_up(&made, None, None), None, "{}", made);
+        prop_assert_eq!(at_zero.codec().scale_up(&made, None, None, CanaryReplicas::Minimum), None, "{}", made);
     }
 }
 

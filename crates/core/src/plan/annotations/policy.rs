@@ -16,6 +16,10 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
             plan.settle < than.settle,
             slipway_api::go::format_duration(than.settle),
         ),
+        annotation::CANARY_REPLICAS => (
+            plan.canary_replicas < than.canary_replicas,
+            than.canary_replicas.to_string(),
+        ),
         annotation::THRESHOLD => (plan.threshold > than.threshold, than.threshold.to_string()),
         annotation::MAX_WEIGHT | annotation::STEP_WEIGHT | annotation::STEP_WEIGHTS => {
             let (new, old) = (weights(plan), weights(than));

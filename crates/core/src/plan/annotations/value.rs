@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use slipway_api::go;
 use slipway_api::names::annotation;
 
-use crate::plan::Silence;
+use crate::plan::{CanaryReplicas, Silence};
 
 /// A value that is right.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +19,8 @@ pub(super) enum Value {
     Percent(f64),
     /// A latency in milliseconds.
     Milliseconds(i64),
+    /// How many pods the canary has.
+    Size(CanaryReplicas),
     /// Yes or no.
     Switch(bool),
     /// Gates, possibly none.
@@ -74,6 +76,9 @@ impl Value {
                 .filter(|span| *span >= TimeDelta::zero())
                 .map(Self::Span)
                 .ok_or("must be a duration, such as 5s or 0s"),
+            annotation::CANARY_REPLICAS => CanaryReplicas::parse(text)
+                .map(Self::Size)
+                .ok_or("must be min, match-primary, or a whole percentage of the primary's pods from 1 to 100"),
             annotation::THRESHOLD => whole(text, 1..=i64::from(i32::MAX))
                 .ok_or("must be a whole number of failed checks, 1 or more"),
             annotation::ITERATIONS => {

@@ -196,7 +196,7 @@ impl World {
                 self.promote(revision);
             }
             Effect::Route(routes) => self.route(*routes),
-            Effect::ScaleUpTarget => {
+            Effect::ScaleUpTarget(_) => {
                 if let Some(target) = self.target.as_mut().filter(|target| target.replicas == 0) {
                     target.change(now, |target| target.replicas = 1);
                 }
