@@ -556,3 +556,62 @@ fn fc_025_without_a_mesh_weights_become_ten_iterations_and_no_weight_is_ever_ask
         .collect();
     assert_eq!(fields, ["spec.analysis.stepWeights"]);
 }
+
+// References to other namespaces: what the flag says, what is named, whether that is taken.
+
+#[test]
+fn fc_115_references_to_other_namespaces_follow_one_flag_that_the_refusal_names() {
+    let place = |namespace: Option<&str>| {
+        namespace.map_or_else(
+            || json!({"name": "shared"}),
+            |namespace| json!({"name": "shared", "namespace": namespace}),
+        )
+    };
+    for (allowed, namespace, is_taken) in [
+        (true, None, true),
+        (true, Some("test"), true),
+        (true, Some("monitoring"), true),
+        (false, None, true),
+        (false, Some("test"), true),
+        (false, Some("monitoring"), false),
+    ] {
+        let reference = place(namespace);
+        let metric = json!({"name": "errors", "templateRef": reference, "thresholdRange": {"max": 1}, "interval": "1m"});
+        let alert = json!({"name": "chat", "severity": "info", "providerRef": reference});
+        for (list, entry, field) in [
+            ("metrics", metric, "spec.analysis.metrics[0].templateRef"),
+            ("alerts", alert, "spec.analysis.alerts[0].providerRef"),
+        ] {
+            let canary = json!({
+                "metadata": {"name": "app", "namespace": "test"},
+                "spec": {
+                    "provider": "istio", "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "app"},
+                    "service": {"port": 80},
+                    "analysis": {"interval": "1m", "threshold": 2, "stepWeight": 10, "maxWeight": 50, list: [entry]},
+                },
+            });
+            let defaults = Defaults {
+                cross_namespace_references: allowed,
+                ..Defaults::default()
+            };
+            let plan = Plan::parse(&serde_json::from_value(canary).unwrap(), &defaults);
+            let problems: Vec<String> = plan
+                .err()
+                .into_iter()
+                .flatten()
+                .map(|it| it.to_string())
+                .collect();
+            if is_taken {
+                assert!(problems.is_empty(), "{allowed} {namespace:?}: {problems:?}");
+            } else {
+                assert_eq!(problems.len(), 1, "{problems:?}");
+                let expected = format!("{field}.namespace is monitoring");
+                assert!(problems[0].contains(&expected), "{problems:?}");
+                assert!(
+                    problems[0].contains("-no-cross-namespace-refs"),
+                    "{problems:?}"
+                );
+            }
+        }
+    }
+}
