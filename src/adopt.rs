@@ -75,6 +75,7 @@ async fn rehearse(
             mesh: client,
             mesh_is_elsewhere: false,
         },
+        identity: None,
         clock,
         http: Arc::new(Nobody),
         listener: None,

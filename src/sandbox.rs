@@ -12,6 +12,7 @@ mod live;
 mod pace;
 mod picture;
 mod plain;
+mod replay;
 mod serve;
 mod show;
 #[cfg(test)]
@@ -24,6 +25,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 
 use chrono::{TimeDelta, Utc};
+use slipway_scenarios::Injected;
 use slipway_sim::World;
 
 use acts::{SCENARIOS, Scenario};
@@ -46,9 +48,12 @@ pub(crate) struct Args {
     /// Where chance comes from: the same seed plays the same show
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// What is played; --scenario list names them all
+    /// What is played; --scenario list names them all. BACKEND/STRATEGY/STORY/SCALER plays a run of the fault matrix again, and tells each write
     #[arg(long, value_name = "NAME", default_value = "tour", value_parser = chosen)]
     scenario: Chosen,
+    /// What goes wrong in a run of the fault matrix, by the number of the call: api:57:crash-before
+    #[arg(long, value_name = "FAULT", default_value = "nothing")]
+    fault: Injected,
     /// Print line by line instead of drawing; without a terminal that is done anyway
     #[arg(long)]
     plain: bool,
@@ -71,11 +76,15 @@ and the controller inside is the very one that `slipway controller` runs.
 enum Chosen {
     List,
     Play(&'static Scenario),
+    Replay(slipway_scenarios::Scenario),
 }
 
 fn chosen(name: &str) -> Result<Chosen, String> {
     if name == "list" {
         return Ok(Chosen::List);
+    }
+    if name.contains('/') {
+        return name.parse().map(Chosen::Replay);
     }
     let names = SCENARIOS.map(|scenario| scenario.name).join(", ");
     acts::named(name)
@@ -90,8 +99,18 @@ fn chosen(name: &str) -> Result<Chosen, String> {
 pub(crate) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let scenario = match args.scenario {
         Chosen::List => return list(),
+        Chosen::Replay(scenario) => {
+            let mut out = std::io::stdout().lock();
+            return replay::replay(scenario, args.fault, args.seed, &mut out);
+        }
         Chosen::Play(scenario) => scenario,
     };
+    if args.fault != Injected::Nothing {
+        anyhow::bail!(
+            "--fault {} needs --scenario BACKEND/STRATEGY/STORY/SCALER, such as istio/canary/promotes/fixed: the shows have no faults by number",
+            args.fault
+        );
+    }
     slipway_sim::runtime()?.block_on(play(args, scenario))?;
     Ok(ExitCode::SUCCESS)
 }

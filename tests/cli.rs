@@ -54,8 +54,40 @@ fn scenarios_are_listed_with_what_they_show() {
 }
 
 #[test]
+fn a_run_of_the_fault_matrix_is_played_again_alike() {
+    let words = [
+        "sandbox",
+        "--scenario",
+        "kubernetes/blue-green/promotes/fixed",
+        "--fault",
+        "api:20:crash-after",
+    ];
+    let (first, second) = (slipway(&words), slipway(&words));
+    let told = text(&first.stdout);
+    assert!(first.status.success(), "{told}{}", text(&first.stderr));
+    assert!(told.contains("app-primary"), "{told}");
+    assert!(told.ends_with("Every promise was kept.\n"), "{told}");
+    assert_eq!(told, text(&second.stdout));
+    let unharmed = slipway(&words[..3]);
+    assert!(unharmed.status.success());
+    assert_ne!(told, text(&unharmed.stdout), "the fault changes nothing");
+    let refused = slipway(&["sandbox", "--fault", "twins"]);
+    let error = text(&refused.stderr);
+    assert!(!refused.status.success());
+    assert!(
+        error.contains("needs --scenario BACKEND/STRATEGY/STORY/SCALER"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_wrong_option_is_refused_with_what_is_allowed() {
     let rows = [
+        (
+            ["--scenario", "istio/canary/nosuch/fixed"],
+            "no scenario has this name",
+        ),
+        (["--fault", "api:x:hang"], "no fault has this name"),
         (["--scenario", "nosuch"], "there are tour, good, bad,"),
         (
             ["--speed", "fast"],

@@ -188,6 +188,8 @@ pub(super) fn version(image: &str) -> &str {
 pub(super) struct Cluster {
     pub(super) world: World,
     clock: Arc<TokioClock>,
+    /// How many controllers were started: each is a process of its own.
+    starts: u32,
     controller: Option<JoinHandle<Result<(), RunError>>>,
 }
 
@@ -211,6 +213,7 @@ impl Cluster {
         let mut cluster = Self {
             world,
             clock,
+            starts: 0,
             controller: None,
         };
         cluster.start_controller()?;
@@ -219,6 +222,7 @@ impl Cluster {
 
     /// Starts the controller as a new process: it remembers nothing.
     pub(super) fn start_controller(&mut self) -> anyhow::Result<()> {
+        self.starts += 1;
         let settings = Settings::read(FLAGS.map(OsString::from), &BTreeMap::new())
             .context("read the controller's own flags")?;
         let client = kube::Client::new(self.world.client_service("slipway"), "default");
@@ -229,6 +233,7 @@ impl Cluster {
                 mesh: client,
                 mesh_is_elsewhere: false,
             },
+            identity: Some(format!("slipway_sandbox_{}", self.starts)),
             clock: Arc::<TokioClock>::clone(&self.clock),
             http: Arc::new(Wire::new(self.world.clone())),
             listener: None,

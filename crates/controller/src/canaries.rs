@@ -20,7 +20,7 @@ use crate::memory::Memory;
 use crate::observe::order::Dependents;
 use crate::observe::store::CanaryKey;
 use crate::observe::targets::Targets;
-use crate::observe::watches::{PAGE, Watches, why_unavailable};
+use crate::observe::watches::{Backoff, PAGE, Watches, why_unavailable};
 use crate::record::metrics::{Metrics, ReleaseLabels};
 use crate::server::ReadyPart;
 
@@ -101,7 +101,7 @@ where
 {
     let one = |api: Api<DeserializeGuard<K>>| {
         watch_kind(api, watcher::Config::default().page_size(PAGE))
-            .default_backoff()
+            .backoff(Backoff::default())
             .boxed()
     };
     if namespaces.is_empty() {

@@ -61,6 +61,9 @@ pub enum RunError {
 pub struct World {
     /// The ways to the API server.
     pub clients: Clients,
+    /// Under which name it stands as a candidate for the lease; `None`: one that no other process has. A run that is to be played again has a
+    /// name that is no matter of chance.
+    pub identity: Option<String>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Outbound calls.
@@ -80,6 +83,7 @@ pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<()
     let metrics = Metrics::new(&settings.releases.defaults.provider);
     let world = World {
         clients: clients(&settings, &metrics).await?,
+        identity: None,
         clock: Arc::new(SystemClock),
         http: Arc::new(HttpClient::try_new().map_err(|error| RunError::Http(error.to_string()))?),
         listener: Some(bind(settings.port).await?),
@@ -297,6 +301,10 @@ fn stand(
         leader.timings,
         Arc::clone(&world.clock),
     );
+    let candidate = match &world.identity {
+        Some(identity) => candidate.named(identity),
+        None => candidate,
+    };
     let identity = candidate.identity().to_owned();
     let (leadership, task) = candidate.start(vacate.clone());
     (leadership, identity, Some(AbortOnDropHandle::new(task)))

@@ -27,6 +27,8 @@ pub struct Ended {
     pub scenario: Scenario,
     /// What went wrong on purpose.
     pub fault: Injected,
+    /// The seed of the world.
+    pub seed: u64,
     /// Everything that was not as promised; empty is good.
     pub complaints: Vec<String>,
     /// What the controller asked the API server.
@@ -40,7 +42,13 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// One text with everything that is needed to play it again.
+    /// The command that plays it again.
+    pub fn command(&self) -> String {
+        let (scenario, fault, seed) = (self.scenario, self.fault, self.seed);
+        format!("slipway sandbox --scenario {scenario} --fault {fault} --seed {seed}")
+    }
+
+    /// One text with everything that is needed to understand it.
     pub fn report(&self) -> String {
         let (scenario, fault) = (self.scenario, self.fault);
         let complaints = self.complaints.join("\n  ");
@@ -64,6 +72,7 @@ pub fn play(scenario: Scenario, fault: Injected, seed: u64) -> Ended {
         Err(error) => Ended {
             scenario,
             fault,
+            seed,
             complaints: vec![format!("no runtime: {error}")],
             asked: Vec::new(),
             called: Vec::new(),
@@ -76,6 +85,7 @@ pub fn play(scenario: Scenario, fault: Injected, seed: u64) -> Ended {
 struct Play {
     scenario: Scenario,
     fault: Injected,
+    seed: u64,
     stage: Stage,
     oracle: Arc<Mutex<Oracle>>,
     crashes: u32,
@@ -113,6 +123,7 @@ impl Play {
         Self {
             scenario,
             fault,
+            seed,
             stage,
             oracle,
             crashes: 0,
@@ -139,6 +150,7 @@ impl Play {
         Ended {
             scenario: self.scenario,
             fault: self.fault,
+            seed: self.seed,
             complaints,
             asked: self.stage.world.faults(SLIPWAY).asked(),
             called: self.stage.wire.calls(),

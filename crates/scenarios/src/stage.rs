@@ -31,6 +31,8 @@ pub struct Stage {
     http: Arc<dyn Http>,
     clock: Arc<dyn Clock>,
     flags: Vec<String>,
+    /// How many controllers were started: each is a process of its own.
+    starts: u32,
     running: Vec<Running>,
 }
 
@@ -76,6 +78,7 @@ impl Stage {
             http,
             clock,
             flags,
+            starts: 0,
             running: Vec::new(),
         }
     }
@@ -90,6 +93,7 @@ impl Stage {
     /// # Panics
     /// If its flags are not those of a controller.
     pub fn start_as(&mut self, identity: &str) {
+        self.starts += 1;
         let words = self.flags.iter().map(OsString::from);
         let settings = Settings::read(words, &BTreeMap::new());
         assert!(settings.is_ok(), "the flags are refused: {:?}", self.flags);
@@ -102,6 +106,7 @@ impl Stage {
                 mesh: client,
                 mesh_is_elsewhere: false,
             },
+            identity: Some(format!("slipway_{identity}_{}", self.starts)),
             clock: Arc::clone(&self.clock),
             http: Arc::clone(&self.http),
             listener: None,

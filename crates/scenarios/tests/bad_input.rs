@@ -507,6 +507,7 @@ fn trapped_stage(text: &'static str) -> (Stage, Trap) {
             mesh: client,
             mesh_is_elsewhere: false,
         },
+        identity: None,
         clock: Arc::new(TokioClock::starting_at(stage.world.now())),
         http: Arc::new(Trapped {
             trap: trap.clone(),

@@ -1,5 +1,9 @@
 //! How many pods a side has before it gets traffic, with the real controller.
-#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "the helpers of tests may fail"
+)]
 
 use std::time::Duration;
 

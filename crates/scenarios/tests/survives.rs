@@ -1,11 +1,11 @@
 //! Releases that end as they should, whatever goes wrong.
 //!
-//! A failure prints its scenario, its fault and its seed: `RUN="istio/canary/promotes/fixed api:57:crash-before 1" cargo test -p
-//! slipway-scenarios --test survives one_run -- --ignored --nocapture` plays it again and tells its tale.
+//! A failure prints the command that plays it again and tells its tale: `slipway sandbox --scenario istio/canary/promotes/fixed
+//! --fault api:57:crash-before --seed 1`.
 
 use slipway_scenarios::matrix::{Run, play_all, runs, sample, short};
 use slipway_scenarios::scenario::Scaler;
-use slipway_scenarios::{Ended, Injected, Scenario, play};
+use slipway_scenarios::{Ended, Injected, Scenario};
 
 const SEED: u64 = 1;
 
@@ -15,7 +15,7 @@ fn demand_none(failed: &[Ended]) {
         .iter()
         .map(|ended| {
             let first = ended.complaints.first().cloned().unwrap_or_default();
-            format!("RUN=\"{} {} {SEED}\": {first}", ended.scenario, ended.fault)
+            format!("{}: {first}", ended.command())
         })
         .collect();
     assert!(
@@ -67,26 +67,4 @@ fn every_release_survives_every_fault_at_every_call() {
     let all: Vec<Run> = unharmed.chain(harmed).step_by(stride).collect();
     eprintln!("{} scenarios, {} runs", scenarios.len(), all.len());
     demand_none(&play_all(&all));
-}
-
-#[test]
-#[ignore = "by hand: RUN names it"]
-fn one_run() {
-    let wanted =
-        std::env::var("RUN").unwrap_or_else(|_| "istio/canary/promotes/fixed nothing 1".to_owned());
-    let words: Vec<&str> = wanted.split(' ').collect();
-    let [scenario, fault, seed] = words.as_slice() else {
-        panic!("RUN is not SCENARIO FAULT SEED: {wanted}");
-    };
-    let ended = play(
-        scenario.parse().unwrap(),
-        fault.parse().unwrap(),
-        seed.parse().unwrap(),
-    );
-    eprintln!("{}", ended.report());
-    demand_none(&if ended.complaints.is_empty() {
-        Vec::new()
-    } else {
-        vec![ended]
-    });
 }

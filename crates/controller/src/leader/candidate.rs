@@ -72,7 +72,7 @@ impl Candidate {
         }
     }
 
-    /// The same candidate under another name; for tests, where a process has several.
+    /// The same candidate under another name, where a process has several, or chance is not wanted.
     pub fn named(mut self, identity: &str) -> Self {
         identity.clone_into(&mut self.identity);
         self

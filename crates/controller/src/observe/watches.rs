@@ -450,9 +450,9 @@ fn named(kind: Kind, object: DynamicObject) -> Option<(Key, Value)> {
 }
 
 /// How long a watch that failed waits before it is begun again: a second, doubling to half a minute. A kind that is installed later is thus
-/// noticed within half a minute.
+/// noticed within half a minute. Without chance, so that a run in virtual time can be played again.
 #[derive(Debug, Default)]
-struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
