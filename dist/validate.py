@@ -180,9 +180,12 @@ def overlays() -> Iterator[tuple[str, str]]:
     """Every overlay over each distribution that it is for, built as Flux and Argo CD build it."""
     for overlay in sorted(path.name for path in (PROJECT / "dist/overlays").iterdir()):
         for distribution in ONLY.get(overlay, DISTRIBUTIONS):
-            with tempfile.TemporaryDirectory(dir=PROJECT / "dist") as folder:
+            # Where git does not look: who is killed leaves it behind.
+            place = PROJECT / "target"
+            place.mkdir(exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place) as folder:
                 kustomization: Object = {"kind": "Kustomization", "namespace": "app"}
-                kustomization |= {"resources": [f"../{distribution}"], "components": [f"../overlays/{overlay}"]}
+                kustomization |= {"resources": [f"../../dist/{distribution}"], "components": [f"../../dist/overlays/{overlay}"]}
                 (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
                 yield f"{overlay} over {distribution}", run(program("kustomize"), "build", folder)
 
