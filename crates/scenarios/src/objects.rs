@@ -50,3 +50,20 @@ pub fn canary(provider: &str, analysis: &Value) -> Value {
     }
     object
 }
+
+/// The weights of the destinations of a `VirtualService`'s first route, in percent: the primary's, then the canary's.
+pub fn weights(route: &Value) -> Vec<i64> {
+    let to = route
+        .pointer("/spec/http/0/route")
+        .and_then(Value::as_array);
+    let weights = to.into_iter().flatten().map(|to| to.pointer("/weight"));
+    weights
+        .map(|weight| weight.and_then(Value::as_i64).unwrap_or(100))
+        .collect()
+}
+
+/// The image of a workload's first container; empty where it has none.
+pub fn image(workload: &Value) -> &str {
+    let image = workload.pointer("/spec/template/spec/containers/0/image");
+    image.and_then(Value::as_str).unwrap_or_default()
+}

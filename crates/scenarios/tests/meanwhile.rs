@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use slipway_api::Phase;
 use slipway_scenarios::Stage;
-use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_scenarios::objects::{self, NAMESPACE, canary, deployment};
 use slipway_scenarios::outside::Reply;
 use slipway_sim::World;
 
@@ -37,25 +37,12 @@ async fn until(stage: &Stage, holds: impl Fn(&Stage) -> bool) -> bool {
 }
 
 /// The weights of the primary and of the canary as the route has them.
-fn weights(stage: &Stage) -> Vec<i64> {
-    weights_in(&stage.world)
-}
-
-fn weights_in(world: &World) -> Vec<i64> {
-    let route = world.get("VirtualService", NAMESPACE, "app").unwrap();
-    let to = route
-        .pointer("/spec/http/0/route")
-        .and_then(Value::as_array);
-    let weights = to.into_iter().flatten().map(|to| to.pointer("/weight"));
-    weights
-        .map(|weight| weight.and_then(Value::as_i64).unwrap_or(100))
-        .collect()
+fn weights(world: &World) -> Vec<i64> {
+    objects::weights(&world.get("VirtualService", NAMESPACE, "app").unwrap())
 }
 
 fn image(stage: &Stage, name: &str) -> String {
-    let object = stage.object("Deployment", name).unwrap();
-    let image = object.pointer("/spec/template/spec/containers/0/image");
-    image.and_then(Value::as_str).unwrap().to_owned()
+    objects::image(&stage.object("Deployment", name).unwrap()).to_owned()
 }
 
 fn replicas(stage: &Stage, name: &str) -> i64 {
@@ -108,7 +95,7 @@ async fn fc_048_an_interval_that_changes_while_a_hook_hangs_takes_no_step_twice(
 async fn fc_057_after_hours_without_a_controller_only_what_is_there_now_counts() {
     let mut stage = initialised(json!([]), &[], |_| {}).await;
     stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
-    assert!(until(&stage, |stage| weights(stage) == [60, 40]).await);
+    assert!(until(&stage, |stage| weights(&stage.world) == [60, 40]).await);
     stage.kill();
     stage.world.set_image(NAMESPACE, "app", "app:v3").unwrap();
     tokio::time::sleep(HOUR).await;
@@ -126,11 +113,11 @@ async fn fc_057_after_hours_without_a_controller_only_what_is_there_now_counts()
         .patch("VirtualService", NAMESPACE, "app", &patch)
         .unwrap();
     tokio::time::sleep(2 * HOUR).await;
-    assert_eq!(weights(&stage), [10, 90]);
+    assert_eq!(weights(&stage.world), [10, 90]);
     let routed = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&routed);
     stage.world.on_write(move |world, _| {
-        let now = weights_in(world);
+        let now = weights(world);
         let mut seen = seen.lock().unwrap();
         if seen.last() != Some(&now) {
             seen.push(now);
@@ -194,7 +181,7 @@ async fn fc_081_nothing_that_scales_later_gives_a_failed_revision_traffic() {
         .unwrap();
     tokio::time::sleep(HOUR).await;
     assert_eq!(stage.status().phase, Phase::Failed, "{:#?}", stage.events());
-    assert_eq!(weights(&stage), [100, 0]);
+    assert_eq!(weights(&stage.world), [100, 0]);
     assert_eq!(image(&stage, "app-primary"), "app:v1");
     // Somebody may look for what was wrong with it: the pods are theirs, and serve nobody.
     assert_eq!(replicas(&stage, "app"), 3);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use slipway_api::Phase;
 use slipway_scenarios::Stage;
-use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_scenarios::objects::{self, NAMESPACE, canary, deployment};
 use slipway_scenarios::outside::Reply;
 use slipway_sim::World;
 
@@ -130,20 +130,11 @@ fn forget(stage: &Stage) {
 
 /// The weights of the primary and of the canary as the route has them.
 fn weights(world: &World) -> Vec<i64> {
-    let route = world.get("VirtualService", NAMESPACE, "app").unwrap();
-    let to = route
-        .pointer("/spec/http/0/route")
-        .and_then(Value::as_array);
-    let weights = to.into_iter().flatten().map(|to| to.pointer("/weight"));
-    weights
-        .map(|weight| weight.and_then(Value::as_i64).unwrap_or(100))
-        .collect()
+    objects::weights(&world.get("VirtualService", NAMESPACE, "app").unwrap())
 }
 
 fn image(stage: &Stage, name: &str) -> String {
-    let object = stage.object("Deployment", name).unwrap();
-    let image = object.pointer("/spec/template/spec/containers/0/image");
-    image.and_then(Value::as_str).unwrap().to_owned()
+    objects::image(&stage.object("Deployment", name).unwrap()).to_owned()
 }
 
 fn started(stage: &Stage) -> usize {
