@@ -139,9 +139,53 @@ pub mod annotation {
     pub const METRICS_SERVER_SECRET: &str = "slipway.dev/metrics-server-secret";
     /// The part that the sequential test plays: `off`, `shadow`, `protect` or `full`.
     pub const ANALYSIS_MODE: &str = "slipway.dev/analysis-mode";
+    /// The greatest chance that a harmless release is rolled back by evidence, such as `0.001`.
+    pub const ALPHA: &str = "slipway.dev/alpha";
+    /// The greatest chance that a step is taken that costs more than `max-impact`.
+    pub const BETA: &str = "slipway.dev/beta";
+    /// The share of all requests that may fail by a step, in percent.
+    pub const MAX_IMPACT: &str = "slipway.dev/max-impact";
+    /// How many times the odds of a failure may be without mattering, such as `1.25`.
+    pub const TOLERANCE: &str = "slipway.dev/tolerance";
+    /// The share of failures that never matters, in percent.
+    pub const ERROR_FLOOR: &str = "slipway.dev/error-floor";
+    /// Time between two looks of the sequential test.
+    pub const TICK: &str = "slipway.dev/tick";
+    /// The shortest time at a weight.
+    pub const MIN_STEP: &str = "slipway.dev/min-step";
+    /// The longest time at a weight, after which `on-insufficient-data` says what follows.
+    pub const MAX_STEP: &str = "slipway.dev/max-step";
+    /// What is bet on: `tick` or `count`.
+    pub const EVIDENCE: &str = "slipway.dev/evidence";
+    /// The evidence at which a canary goes back to its first weight; `0`: none.
+    pub const BRAKE: &str = "slipway.dev/brake";
+    /// The plain rule for gross failures, such as `50%/5req/2ticks`.
+    pub const CLIFF: &str = "slipway.dev/cliff";
+    /// What follows where the longest step ends undecided: `hold`, `advance` or `rollback`.
+    pub const ON_INSUFFICIENT_DATA: &str = "slipway.dev/on-insufficient-data";
+    /// What follows while the primary fails as well: `hold`, `advance` or `rollback`.
+    pub const ON_SHARED_INCIDENT: &str = "slipway.dev/on-shared-incident";
 
-    /// Every key, in the order of the reference.
-    pub const ALL: [&str; 24] = [
+    /// The keys of the sequential test, in the order of the reference.
+    pub const JUDGE: [&str; 14] = [
+        ANALYSIS_MODE,
+        ALPHA,
+        BETA,
+        MAX_IMPACT,
+        TOLERANCE,
+        ERROR_FLOOR,
+        TICK,
+        MIN_STEP,
+        MAX_STEP,
+        EVIDENCE,
+        BRAKE,
+        CLIFF,
+        ON_INSUFFICIENT_DATA,
+        ON_SHARED_INCIDENT,
+    ];
+
+    /// Every other key, in the order of the reference.
+    pub const ALL: [&str; 23] = [
         RELEASE,
         INTERVAL,
         THRESHOLD,
@@ -165,7 +209,6 @@ pub mod annotation {
         APPROVE,
         AFTER,
         METRICS_SERVER_SECRET,
-        ANALYSIS_MODE,
     ];
 }
 

@@ -1,26 +1,30 @@
 //! Questions to hooks and metrics, asked off the decision path: each in a task of its own with a deadline; its answer wakes the Canary.
 
+mod counting;
+mod server;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use kube::runtime::reflector::ObjectRef;
-use secrecy::SecretSlice;
-use slipway_api::{
-    Canary, MetricProviderSpec, MetricTemplate, Phase, RECORDED_TEXT, SecretReference,
-};
+use slipway_api::{Canary, MetricProviderSpec, MetricTemplate, Phase, RECORDED_TEXT};
+use slipway_core::analysis::Counters;
 use slipway_core::decision::{Question, Subject};
 use slipway_core::observation::{Answer, Answered, Reading, Verdict};
 use slipway_core::plan::{Hook, MetricCheck, MetricSource, Plan};
 use slipway_hooks::{Payload, webhook};
 use slipway_metrics::builtin::{self, Telemetry};
-use slipway_metrics::{Ask, SecretData, Transport, Variables, template};
+use slipway_metrics::counters::Sides;
+use slipway_metrics::{Ask, Variables, template};
 use tracing::debug;
 
-use crate::http::{Certificates, Limits, Redirects, Retry, send_retrying};
+pub(crate) use counting::Counting;
+use counting::Wanted;
+use server::{Key, NoSecret, Server, Unanswered};
+
+use crate::http::{Limits, Retry, send_retrying};
 use crate::observe::store::CanaryKey;
 use crate::reconcile::{name, panic_text};
 use crate::record::metrics::ReleaseLabels;
@@ -88,6 +92,7 @@ impl Asking {
         match self.question.subject {
             Subject::Hook { .. } => Answer::Hook(Verdict::Refused(why)),
             Subject::Metric { .. } => Answer::Metric(Reading::Failed(why)),
+            Subject::Counters => Answer::Counters(Err(why)),
         }
     }
 
@@ -104,7 +109,29 @@ impl Asking {
                 Some(check) => self.metric(check).await,
                 None => Reading::Unusable("the metric is no longer in the spec".to_owned()),
             }),
+            Subject::Counters => Answer::Counters(self.counters().await.map(Arc::new)),
         }
+    }
+
+    async fn counters(&self) -> Result<Counters, String> {
+        let telemetry = self.telemetry();
+        let status = self.canary.status.as_ref();
+        let slipway = status.and_then(|status| status.slipway.as_ref());
+        let release = slipway.and_then(|slipway| slipway.release.as_ref());
+        let counted = release.and_then(|release| release.evidence.as_ref()?.until);
+        let asked = Wanted {
+            sides: Sides::of(&self.plan),
+            since: counted.unwrap_or_else(|| self.shell.clock.now()),
+        };
+        self.shell.count(self.server(), telemetry, asked).await
+    }
+
+    fn telemetry(&self) -> Telemetry {
+        Telemetry::of(
+            &self.shell.mesh_provider,
+            &self.plan.provider,
+            self.plan.target.kind,
+        )
     }
 
     async fn hook(&self, hook: &Hook, phase: Phase) -> Verdict {
@@ -160,11 +187,7 @@ impl Asking {
 
     async fn builtin(&self, check: &MetricCheck) -> Reading {
         let variables = Variables::new(&self.plan, &self.canary.spec, check);
-        let telemetry = Telemetry::of(
-            &self.shell.mesh_provider,
-            &self.plan.provider,
-            self.plan.target.kind,
-        );
+        let telemetry = self.telemetry();
         let query = match check.source {
             MetricSource::SuccessRate => builtin::success_rate(telemetry, &variables),
             MetricSource::RequestDuration
@@ -214,34 +237,37 @@ impl Asking {
         })
     }
 
-    /// Asks the Prometheus of the Canary, else the controller's, each with its own credentials: the controller's are never sent to an address that
-    /// a Canary names.
     async fn ask_server(&self, query: &str, interval: &str) -> Reading {
+        let server = self.server();
+        let spec = server.spec();
+        let asked = self.query(&spec, server.secret.as_ref(), query, interval);
+        asked
+            .await
+            .unwrap_or_else(|missing| Reading::Unusable(missing.of_server()))
+    }
+
+    /// The Prometheus of the Canary, else the controller's, each with its own credentials: the controller's are never sent to an address that a
+    /// Canary names.
+    fn server(&self) -> Server {
         let key = |namespace: &String, name: &String| Key {
             namespace: namespace.clone(),
             name: name.clone(),
             address: self.plan.metrics_server.clone(),
         };
-        let (address, secret) = if let Some(address) = &self.plan.metrics_server {
+        if let Some(address) = &self.plan.metrics_server {
             let name = self.plan.metrics_server_secret.as_ref();
             let secret = name.map(|name| key(&self.plan.canary.namespace, name));
-            (address, secret)
-        } else {
-            let named = self.shell.metrics_server_secret.as_ref();
-            let secret = named.map(|(namespace, name)| key(namespace, name));
-            (&self.shell.metrics_server, secret)
-        };
-        let mut spec = slipway_metrics::server(address);
-        spec.secret_ref = secret.as_ref().map(|secret| SecretReference {
-            name: secret.name.clone(),
-        });
-        let asked = self.query(&spec, secret.as_ref(), query, interval);
-        asked.await.unwrap_or_else(|NoSecret { name, why }| {
-            Reading::Unusable(format!("Secret {name} of the metrics server: {why}"))
-        })
+            let address = address.clone();
+            return Server { address, secret };
+        }
+        let named = self.shell.metrics_server_secret.as_ref();
+        Server {
+            address: self.shell.metrics_server.clone(),
+            secret: named.map(|(namespace, name)| key(namespace, name)),
+        }
     }
 
-    /// Asks, with credentials that are read at use: where they are refused they are read once more, since they may just have been renewed (FC-067).
+    /// Asks a provider for one number.
     async fn query(
         &self,
         spec: &MetricProviderSpec,
@@ -249,33 +275,15 @@ impl Asking {
         query: &str,
         interval: &str,
     ) -> Result<Reading, NoSecret> {
-        let provider = match slipway_metrics::provider(&spec.type_) {
-            Ok(provider) => provider,
-            Err(unsupported) => return Ok(Reading::Unusable(unsupported.to_string())),
-        };
         let ask = Ask::now(query, interval, self.shell.clock.now());
-        let mut refused = None;
-        for _ in 0..2 {
-            let data = match secret {
-                Some(key) => Some(self.shell.credentials(key).await?),
-                None => None,
-            };
-            let request = match provider.request(spec, data.as_ref(), &ask) {
-                Ok(request) => request,
-                Err(error) => return Ok(Reading::Unusable(error.to_string())),
-            };
-            let limits = limits(provider.transport(spec), data.as_ref());
-            let response = match self.shell.http.send(request, &limits).await {
-                Ok(response) => response,
-                Err(error) => return Ok(Reading::Failed(error.to_string())),
-            };
-            let reading = provider.reading(query, response.status(), response.body());
-            if secret.is_none() || response.status() != http::StatusCode::UNAUTHORIZED {
-                return Ok(reading);
+        match self.shell.exchange(spec, secret, &ask).await {
+            Ok((provider, response)) => {
+                Ok(provider.reading(query, response.status(), response.body()))
             }
-            refused = Some(reading);
+            Err(Unanswered::Secret(missing)) => Err(missing),
+            Err(Unanswered::Unusable(why)) => Ok(Reading::Unusable(why)),
+            Err(Unanswered::Failed(why)) => Ok(Reading::Failed(why)),
         }
-        Ok(refused.unwrap_or_else(|| Reading::Failed("the credentials are refused".to_owned())))
     }
 }
 
@@ -293,38 +301,6 @@ fn naming(reading: Reading, query: &str) -> Reading {
     }
 }
 
-/// How a provider is asked; a redirect does not carry credentials to another server.
-fn limits(transport: Transport, secret: Option<&SecretData>) -> Limits {
-    let certificates = secret.and_then(slipway_metrics::certificates);
-    Limits {
-        timeout: positive(transport.timeout),
-        verify_tls: transport.verify_tls,
-        certificates: certificates.map(|given| Certificates {
-            ca: given.ca,
-            identity: given.identity,
-        }),
-        redirects: match secret {
-            Some(_) => Redirects::SameServer,
-            None => Redirects::Anywhere,
-        },
-        ..Limits::default()
-    }
-}
-
-/// A Secret with credentials.
-struct Key {
-    namespace: String,
-    name: String,
-    /// The address that a Canary sends it to, which the Secret must allow itself.
-    address: Option<String>,
-}
-
-/// Why there are no credentials.
-struct NoSecret {
-    name: String,
-    why: String,
-}
-
 impl Shell {
     /// The MetricTemplate of that name.
     pub(crate) fn template(&self, namespace: &str, name: &str) -> Result<MetricTemplate, String> {
@@ -334,44 +310,6 @@ impl Shell {
             found.ok_or_else(|| format!("MetricTemplate {namespace}/{name} does not exist"))?;
         found.0.clone().map_err(|invalid| invalid.to_string())
     }
-
-    /// The data of a Secret, read anew: it is never stored (FC-067).
-    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
-        self.read_secret(namespace, name).await.map(data_of)
-    }
-
-    async fn read_secret(&self, namespace: &str, name: &str) -> Result<Secret, String> {
-        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
-        found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))
-    }
-
-    /// The credentials of a server of metrics; those that a Canary sends somewhere only where they say themselves that they are meant for it.
-    async fn credentials(&self, key: &Key) -> Result<SecretData, NoSecret> {
-        let failed = |why: String| NoSecret {
-            name: key.name.clone(),
-            why,
-        };
-        let secret = self.read_secret(&key.namespace, &key.name).await;
-        let secret = secret.map_err(failed)?;
-        let annotations = secret.metadata.annotations.as_ref();
-        let said = annotations.and_then(|all| all.get(slipway_metrics::MEANT_FOR));
-        let is_meant =
-            |address: &String| slipway_metrics::is_meant_for(said.map(String::as_str), address);
-        if key.address.as_ref().is_none_or(is_meant) {
-            return Ok(data_of(secret));
-        }
-        Err(failed(format!(
-            "its annotation {} must name the server of spec.metricsServer, by scheme, host and port",
-            slipway_metrics::MEANT_FOR
-        )))
-    }
-}
-
-fn data_of(secret: Secret) -> SecretData {
-    let data = secret.data.unwrap_or_default().into_iter();
-    data.map(|(key, value)| (key, SecretSlice::from(value.0)))
-        .collect()
 }
 
 fn positive(span: chrono::TimeDelta) -> Duration {

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::{debug, error, info, warn};
 
+use crate::ask::Counting;
 use crate::canaries::{self, Kept, Watched};
 use crate::clock::{Clock, SystemClock};
 use crate::error::Class;
@@ -249,6 +250,7 @@ fn make_shell(
         http: Arc::clone(&world.http),
         watches,
         memory,
+        counting: Counting::default(),
         targets,
         dependents,
         ledger,

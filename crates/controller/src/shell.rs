@@ -11,6 +11,7 @@ use slipway_api::{AlertProvider, Canary, MetricTemplate};
 use slipway_core::blueprint::CodecSettings;
 use slipway_core::plan::Defaults;
 
+use crate::ask::Counting;
 use crate::clock::Clock;
 use crate::fleet::Ledger;
 use crate::http::Http;
@@ -36,6 +37,7 @@ pub(crate) struct Shell {
     pub(crate) http: Arc<dyn Http>,
     pub(crate) watches: Watches,
     pub(crate) memory: Memory,
+    pub(crate) counting: Counting,
     pub(crate) targets: Targets,
     pub(crate) dependents: Dependents,
     pub(crate) ledger: Ledger,

@@ -6,6 +6,7 @@
 
 mod binomial;
 mod count;
+mod counters;
 mod judge;
 mod number;
 mod plan;
@@ -17,7 +18,9 @@ mod tests;
 
 pub use binomial::{clean_step, floor_step, is_enough};
 pub use count::GROWTHS;
+pub use counters::{CounterSeries, Counters, Counts, count};
 pub use judge::{Arm, Cause, Hold, Pair, Seen, Stage, Verdict, conclude, evidence, learn};
+pub(crate) use number::{real, whole};
 pub use plan::first_weight;
 pub use ratio::ratio_evidence;
 pub use settings::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};

@@ -5,6 +5,7 @@ mod block;
 mod check;
 mod cookies;
 mod draft;
+mod evidence;
 mod finalise;
 mod gate;
 mod hooks;

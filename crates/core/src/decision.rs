@@ -139,6 +139,8 @@ pub enum Subject {
         /// The place, from 0.
         index: usize,
     },
+    /// The counters of the requests of both sides.
+    Counters,
 }
 
 /// Tells one asking of a question from the next: an answer counts only for the round that it was given in.

@@ -1,11 +1,13 @@
 //! What the shell saw and heard, as data.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use slipway_api::PodReason;
 
 use crate::action::Action;
+use crate::analysis::Counters;
 use crate::decision::Question;
 use crate::fleet::Turn;
 use crate::order::Peer;
@@ -190,6 +192,8 @@ pub enum Answer {
     Hook(Verdict),
     /// Of a metric.
     Metric(Reading),
+    /// The counters of requests, or why there are none.
+    Counters(Result<Arc<Counters>, String>),
 }
 
 /// What a hook said.

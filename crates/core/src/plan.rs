@@ -20,6 +20,7 @@ pub use problem::Problem;
 pub use provider::{Provider, SmiVersion};
 pub use silence::Silence;
 
+use crate::analysis::JudgeSettings;
 use crate::weight::Weight;
 
 /// What is meant by a Canary: validated, with defaults filled in. Only a `Plan` is ever acted on.
@@ -77,6 +78,8 @@ pub struct Plan {
     pub on_no_data: Silence,
     /// What a provider of metrics that does not answer means.
     pub on_provider_error: Silence,
+    /// How a release is judged by evidence, beside its checks.
+    pub judge: JudgeSettings,
     /// Whether a Canary that is deleted leaves everything as it is, the target without pods too: Flagger's way.
     pub orphans: bool,
     /// Give back what the user had when the Canary is deleted.

@@ -3,9 +3,14 @@
 //! Texts that Flagger has, and that mean the same, are Flagger's to the letter (A8): people and scripts search for them.
 //! **Source**: dossier 01 §1.7, §8, §9.2, §10, §11.
 
+mod evidence;
 mod record;
 mod routing;
 
+pub use evidence::{
+    cause, clock, count_awaited, evidence, evidence_awaited, evidence_holds, exposed, is_evidence,
+    retreats, rolled_back_by_evidence, would_have,
+};
 pub use routing::{route_changed, routed_by};
 use slipway_api::names::annotation;
 use slipway_api::{AlertLevel, AlertNote, Note, NoteType, Phase};
@@ -550,6 +555,7 @@ pub fn asked(plan: &Plan, subject: &Subject) -> String {
             let name = plan.metrics.get(*index).map(|metric| metric.name.as_str());
             format!("metric {}", name.unwrap_or_default())
         }
+        Subject::Counters => "the counters of requests".to_owned(),
     }
 }
 

@@ -12,7 +12,7 @@ mod table;
 use table::{Duration, Labels, Source};
 
 /// Whose telemetry a built-in query reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Telemetry {
     /// Istio's standard metrics.
     Istio,

@@ -16,6 +16,7 @@ mod address;
 mod answer;
 pub mod builtin;
 mod call;
+pub mod counters;
 mod credentials;
 mod datadog;
 mod dynatrace;

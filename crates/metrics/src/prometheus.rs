@@ -7,6 +7,7 @@
 
 use chrono::DateTime;
 use http::{HeaderValue, Method, Request, StatusCode};
+use prometheus_http_query::response::RangeVector;
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 
@@ -79,6 +80,14 @@ impl MetricProvider for Prometheus {
             | Reading::Unusable(why) => Err(why),
         }
     }
+}
+
+/// The series of a range vector that a query for one was answered with.
+///
+/// # Errors
+/// Why there are none.
+pub(crate) fn series(status: StatusCode, body: &[u8]) -> Result<Vec<RangeVector>, String> {
+    answer::series(status, body)
 }
 
 /// The URL of the query, and the header that its user info means. The path of the address is kept, its query string is not.

@@ -75,6 +75,11 @@ impl Clock {
         u64::from(whole((unix - f64::from(self.beginning)).floor()))
     }
 
+    /// When that second of the world began, as a time of Prometheus.
+    pub(crate) fn unix_of_second(&self, second: u64) -> f64 {
+        f64::from(self.beginning) + f64::from(u32::try_from(second).unwrap_or(u32::MAX))
+    }
+
     /// The time of day as Kubernetes writes it into metadata: whole seconds.
     pub(crate) fn stamp(&self) -> String {
         self.now().to_rfc3339_opts(SecondsFormat::Secs, true)

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! A series is there when its pod had a request of its class before and was alive within the window, so a query about a revision without
-//! traffic has no data or is 0/0, as with a real one. Not here: scrape intervals and the extrapolation of `rate`; a window holds the whole
-//! seconds that it covers.
+//! traffic has no data or is 0/0, as with a real one. A bare range selector tells what was scraped, every five seconds. Not here: scrape intervals in
+//! other queries and the extrapolation of `rate`; their windows hold the whole seconds that they cover.
 
 mod evaluate;
 mod families;
@@ -156,6 +156,10 @@ impl Prometheus {
         match self.with_series(|series| evaluate::evaluate(&parsed, Moment { series, second })) {
             Err(why) => refused(&why),
             Ok(Outcome::Scalar(number)) => (200, success("scalar", &json!([time, spell(number)]))),
+            Ok(Outcome::Matrix(series)) => {
+                let result = series.iter().map(|one| self.row(one));
+                (200, success("matrix", &result.collect()))
+            }
             Ok(Outcome::Vector(samples)) => {
                 let result: Vec<Value> = samples
                     .iter()
@@ -164,6 +168,17 @@ impl Prometheus {
                 (200, success("vector", &Value::Array(result)))
             }
         }
+    }
+
+    /// A series with its samples, as the API spells it.
+    fn row(&self, series: &evaluate::Scraped) -> Value {
+        let clock = self.world.clock();
+        let values: Vec<Value> = series
+            .samples
+            .iter()
+            .map(|(second, value)| json!([clock.unix_of_second(*second), spell(*value)]))
+            .collect();
+        json!({"metric": series.labels, "values": values})
     }
 
     fn range(&self, query: &str, start: f64, end: f64, step: f64) -> (u16, Value) {
@@ -184,6 +199,11 @@ impl Prometheus {
                     value,
                 }],
                 Ok(Outcome::Vector(samples)) => samples,
+                Ok(Outcome::Matrix(_)) => {
+                    return refused(
+                        "invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
+                    );
+                }
             };
             for sample in samples {
                 let row = rows.entry(sample.labels).or_default();

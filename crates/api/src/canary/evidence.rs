@@ -13,12 +13,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Evidence {
-    /// The time up to which requests are counted: what was scraped later is counted by the next tick.
+    /// The time of the newest sample that is counted; before the first one, when the canary got its first users.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub until: Option<DateTime<Utc>>,
-    /// Digests of the pods that were counted, growing, at most [`COUNTED_PODS`]: one that is not among them is counted from 0.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub pods: Vec<u32>,
+    /// The pods that are counted, by a digest: how many milliseconds before `until` the newest counted sample of each was taken. At most
+    /// [`COUNTED_PODS`]: of the others the first sample is a mark to count from.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub pods: BTreeMap<String, u32>,
     /// How many ticks measured something.
     pub ticks: u64,
     /// The canary's requests, all in all.
@@ -46,13 +47,22 @@ pub struct Evidence {
     /// When the canary reached that weight.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_since: Option<DateTime<Utc>>,
+    /// When something was counted last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_at: Option<DateTime<Utc>>,
+    /// The weight that the canary has earned by that: 100 is its promotion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub earned: Option<i64>,
+    /// What the test would have done first, and when, where it only watches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would: Option<String>,
     /// What the newest tick came to, in one sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub says: Option<String>,
 }
 
 /// How many pods are remembered by their digests.
-pub const COUNTED_PODS: usize = 64;
+pub const COUNTED_PODS: usize = 40;
 
 /// Requests, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -9,6 +9,8 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Evidence;
+
 /// The version of the format that this build writes.
 pub const SLIPWAY_STATUS_VERSION: u32 = 1;
 
@@ -147,6 +149,9 @@ pub struct ReleaseStatus {
     /// When the promotion began: a primary that is emptied by its strategy waits one settle time for the traffic to leave it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub promoting_since: Option<DateTime<Utc>>,
+    /// What the sequential test has seen of it, where it plays a part.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Box<Evidence>>,
     /// Fields that a newer version wrote; they are written back as they came.
     #[serde(flatten)]
     pub unknown: BTreeMap<String, serde_json::Value>,

@@ -51,6 +51,13 @@ pub struct Seen {
     pub is_of_one_weight: bool,
 }
 
+impl Seen {
+    /// Whether anything was requested.
+    pub fn is_news(&self) -> bool {
+        self.errors != Pair::default()
+    }
+}
+
 /// Where the release stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stage<'a> {
@@ -109,7 +116,7 @@ impl Stage<'_> {
     }
 
     /// The weight that the canary would have next; all of it after the last.
-    fn next(self) -> Weight {
+    pub(crate) fn next(self) -> Weight {
         let next = self.steps.iter().find(|step| **step > self.weight);
         next.copied().unwrap_or(Weight::FULL)
     }
@@ -132,7 +139,7 @@ pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, s
         begin_weight(known, stage);
     }
     let errors = seen.errors;
-    if errors == Pair::default() {
+    if !seen.is_news() {
         return;
     }
     known.ticks += 1;
@@ -140,11 +147,12 @@ pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, s
     if !is_degraded(known, errors.primary) {
         known.primary.requests += errors.primary.requests;
         known.primary.failed += errors.primary.bad;
+        // What the canary does while the primary fails as well says nothing of what it costs to give it more.
+        if known.primary.requests >= KNOWN_WELL {
+            learn_clean(known, settings, stage.steps, errors.canary);
+        }
     }
     let (requests, bad) = (errors.canary.requests, errors.canary.bad);
-    if known.primary.requests >= KNOWN_WELL {
-        learn_clean(known, settings, stage.steps, errors.canary);
-    }
     let slow = seen.slow.iter().map(|(name, pair)| (name.as_str(), *pair));
     for (name, pair) in std::iter::once((ERRORS, errors)).chain(slow) {
         let metric = known.metrics.entry(name.to_owned()).or_default();
@@ -261,7 +269,7 @@ pub fn conclude(
     if brakes && !stage.is_first() && !known.braked {
         return Verdict::Retreat;
     }
-    if seen.errors == Pair::default() {
+    if !seen.is_news() {
         return Verdict::Hold(Hold::NoData);
     }
     if is_degraded(known, seen.errors.primary) {

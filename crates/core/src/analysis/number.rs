@@ -6,8 +6,19 @@
     clippy::cast_precision_loss,
     reason = "counts of requests are below 2^53"
 )]
-pub(super) fn real(count: u64) -> f64 {
+pub(crate) fn real(count: u64) -> f64 {
     count as f64
+}
+
+/// A counter as a whole number; what is none counts nothing.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and makes 0 of what is no number"
+)]
+pub(crate) fn whole(value: f64) -> u64 {
+    value as u64
 }
 
 /// How many, as a number.

@@ -1,11 +1,16 @@
 //! How a release is judged by evidence.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use chrono::TimeDelta;
+use slipway_api::go;
+use slipway_api::names::annotation;
 
-/// The part that the test plays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+use crate::plan::Silence;
+
+/// The part that the test plays, the least first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum JudgeMode {
     /// None: nothing is counted.
     Off,
@@ -18,6 +23,38 @@ pub enum JudgeMode {
     Full,
 }
 
+impl JudgeMode {
+    /// The mode of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Off, Self::Shadow, Self::Protect, Self::Full];
+        all.into_iter().find(|mode| mode.as_str() == word)
+    }
+
+    /// The word that annotations spell it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Shadow => "shadow",
+            Self::Protect => "protect",
+            Self::Full => "full",
+        }
+    }
+
+    /// Whether it may take a release back.
+    pub const fn protects(self) -> bool {
+        matches!(self, Self::Protect | Self::Full)
+    }
+
+    /// What a check means that was not measured, where nothing else is said: who judges by evidence holds without it.
+    pub fn silence(self) -> Silence {
+        if self.protects() {
+            Silence::Hold
+        } else {
+            Silence::default()
+        }
+    }
+}
+
 /// How the evidence that the canary is worse is gathered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bets {
@@ -28,16 +65,49 @@ pub enum Bets {
     Count,
 }
 
-/// What is done where the test cannot tell.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+impl Bets {
+    /// The kind of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Tick, Self::Count];
+        all.into_iter().find(|bets| bets.as_str() == word)
+    }
+
+    /// The word that annotations spell it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Count => "count",
+        }
+    }
+}
+
+/// What is done where the test cannot tell, what protects most first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Policy {
+    /// The release goes back.
+    RollBack,
     /// The step is held.
     #[default]
     Hold,
     /// The release goes on.
     Advance,
-    /// It goes back.
-    RollBack,
+}
+
+impl Policy {
+    /// The policy of that word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::RollBack, Self::Hold, Self::Advance];
+        all.into_iter().find(|policy| policy.as_str() == word)
+    }
+
+    /// The word that annotations spell it by.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RollBack => "rollback",
+            Self::Hold => "hold",
+            Self::Advance => "advance",
+        }
+    }
 }
 
 /// The plain rule for gross failures: so many ticks in a row with so many requests of the canary, of which such a share failed.
@@ -49,6 +119,34 @@ pub struct Cliff {
     pub requests: u64,
     /// Ticks in a row.
     pub ticks: u32,
+}
+
+impl Cliff {
+    /// The rule in those words: `50%/5req/2ticks`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('/');
+        let share: f64 = parts.next()?.strip_suffix('%')?.parse().ok()?;
+        let requests = parts.next()?.strip_suffix("req")?.parse().ok()?;
+        let ticks = parts.next()?;
+        let ticks = ticks
+            .strip_suffix("ticks")
+            .or_else(|| ticks.strip_suffix("tick"))?;
+        let ticks = ticks.parse().ok()?;
+        let is_right =
+            parts.next().is_none() && (10.0..=100.0).contains(&share) && requests > 0 && ticks > 0;
+        is_right.then_some(Self {
+            share: share / 100.0,
+            requests,
+            ticks,
+        })
+    }
+}
+
+impl fmt::Display for Cliff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = self.share * 100.0;
+        write!(f, "{share}%/{}req/{}ticks", self.requests, self.ticks)
+    }
 }
 
 /// The settings of the test.
@@ -108,6 +206,30 @@ impl Default for JudgeSettings {
             on_insufficient: Policy::Hold,
             on_shared: Policy::Hold,
             weights: BTreeMap::new(),
+        }
+    }
+}
+
+impl JudgeSettings {
+    /// One setting in the words of its annotation; empty for a key that is none of the test's.
+    pub fn text(&self, key: &str) -> String {
+        let percent = |share: f64| format!("{}%", share * 100.0);
+        match key {
+            annotation::ANALYSIS_MODE => self.mode.as_str().to_owned(),
+            annotation::ALPHA => self.alpha.to_string(),
+            annotation::BETA => self.beta.to_string(),
+            annotation::MAX_IMPACT => percent(self.max_impact),
+            annotation::TOLERANCE => self.tolerance.to_string(),
+            annotation::ERROR_FLOOR => percent(self.error_floor),
+            annotation::TICK => go::format_duration(self.tick),
+            annotation::MIN_STEP => go::format_duration(self.min_step),
+            annotation::MAX_STEP => go::format_duration(self.max_step),
+            annotation::EVIDENCE => self.bets.as_str().to_owned(),
+            annotation::BRAKE => self.brake.unwrap_or_default().to_string(),
+            annotation::CLIFF => self.cliff.to_string(),
+            annotation::ON_INSUFFICIENT_DATA => self.on_insufficient.as_str().to_owned(),
+            annotation::ON_SHARED_INCIDENT => self.on_shared.as_str().to_owned(),
+            _ => String::new(),
         }
     }
 }

@@ -36,7 +36,7 @@ fn seen(errors: Pair) -> Seen {
 }
 
 fn choose(of: u64, taken: u64) -> f64 {
-    let number = |count: u64| number::real(count);
+    let number = |count: u64| real(count);
     (0..taken).fold(1.0, |product, at| {
         product * number(of - at) / number(at + 1)
     })
@@ -46,9 +46,8 @@ fn choose(of: u64, taken: u64) -> f64 {
 fn failures_of_canary(canary: u64, primary: u64, failed: u64, odds: f64) -> Vec<(u64, f64)> {
     let least = failed.saturating_sub(primary);
     let most = failed.min(canary);
-    let weight = |bad: u64| {
-        choose(canary, bad) * choose(primary, failed - bad) * odds.powf(number::real(bad))
-    };
+    let weight =
+        |bad: u64| choose(canary, bad) * choose(primary, failed - bad) * odds.powf(real(bad));
     let all: f64 = (least..=most).map(weight).sum();
     (least..=most).map(|bad| (bad, weight(bad) / all)).collect()
 }
@@ -91,9 +90,7 @@ fn no_bet_wins_in_the_mean_against_a_harmless_canary_by_exact_enumeration() {
 #[test]
 fn the_floor_and_the_clean_test_win_nothing_at_their_limits_by_exact_enumeration() {
     let chance = |requests: u64, bad: u64, rate: f64| {
-        choose(requests, bad)
-            * rate.powf(number::real(bad))
-            * (1.0 - rate).powf(number::real(requests - bad))
+        choose(requests, bad) * rate.powf(real(bad)) * (1.0 - rate).powf(real(requests - bad))
     };
     for (limit, usual) in [(0.0005, 0.0001), (0.05, 0.01), (0.3, 0.001)] {
         for requests in [1, 7, 20] {
@@ -118,8 +115,8 @@ fn the_ratio_test_wins_nothing_where_requests_are_shared_as_the_weight_says() {
         let mean: f64 = (0..=requests)
             .map(|canary| {
                 let chance = choose(requests, canary)
-                    * f64::powf(weight, number::real(canary))
-                    * (1.0 - weight).powf(number::real(requests - canary));
+                    * f64::powf(weight, real(canary))
+                    * (1.0 - weight).powf(real(requests - canary));
                 chance * ratio_evidence(weight, canary, requests - canary).exp()
             })
             .sum();

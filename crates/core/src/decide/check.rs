@@ -3,6 +3,7 @@
 use slipway_api::{Note, Phase, RECORDED_TICKS, Tick};
 
 use super::draft::{Draft, due};
+use super::evidence;
 use super::gate::{self, Gate as Gates};
 use super::people;
 use super::promote;
@@ -38,6 +39,7 @@ pub(super) fn tick(mut draft: Draft<'_>) -> Decision {
         // The threshold was lowered, or Flagger counted the last one: it rolls back a tick later.
         return rollback::threshold(draft, None);
     }
+    evidence::ask_in_shadow(&mut draft);
     let (tick, tested) = draft
         .case
         .release()
@@ -132,7 +134,7 @@ fn record(draft: &mut Draft<'_>, failure: Option<&str>) {
             let (subject, round) = (Subject::Metric { index }, round.clone());
             match case.seen.answer(&Question { subject, round })? {
                 Answer::Metric(Reading::Value(value)) => Some((check.name.clone(), *value)),
-                Answer::Metric(_) | Answer::Hook(_) => None,
+                Answer::Metric(_) | Answer::Hook(_) | Answer::Counters(_) => None,
             }
         });
     let checks = case.plan.metrics.iter();
@@ -153,6 +155,7 @@ fn record(draft: &mut Draft<'_>, failure: Option<&str>) {
 
 /// Counts the tick and notes its time: the next is due one interval later.
 fn step(draft: &mut Draft<'_>) {
+    evidence::shadow(draft);
     let (now, interval) = (draft.case.now, draft.case.plan.interval);
     let release = draft.release();
     release.tick += 1;
@@ -182,7 +185,7 @@ fn hooks(draft: &mut Draft<'_>, kind: HookKind, tick: u64) -> Outcome {
             Some(Answer::Hook(Verdict::Refused(why))) => {
                 return Outcome::Failed(words::hook_refused(plan, kind, &hook.name, why));
             }
-            Some(Answer::Metric(_)) | None => {
+            Some(Answer::Metric(_) | Answer::Counters(_)) | None => {
                 draft.questions.push(question);
                 return Outcome::Open;
             }
@@ -209,7 +212,7 @@ fn metrics(draft: &mut Draft<'_>, tick: u64) -> Outcome {
                     outcome = Outcome::Unmeasured { what, why };
                 }
             },
-            Some(Answer::Hook(_)) | None => {
+            Some(Answer::Hook(_) | Answer::Counters(_)) | None => {
                 draft.questions.push(question);
                 return Outcome::Open;
             }
@@ -235,6 +238,10 @@ fn advance(mut draft: Draft<'_>, tick: u64) -> Decision {
     let round = gate::round_of_tick(&draft, tick);
     if let Some(what) = people::paused(&draft) {
         let note = words::held(draft.case.plan, &what);
+        return hold(draft, tick, what, note);
+    }
+    if let Some(what) = evidence::holds(&draft, next) {
+        let note = words::evidence_holds(draft.case.plan, &what);
         return hold(draft, tick, what, note);
     }
     if next.is_gated() && !is_approved(&draft) {
@@ -366,6 +373,7 @@ fn take(mut draft: Draft<'_>, next: Move) -> Decision {
         Move::Weigh(weight) => {
             draft.status.canary_weight = weight.percent();
             draft.release().mirrored = false;
+            evidence::begin(&mut draft);
             draft.tell(words::weight_advanced(plan, weight));
         }
         Move::Iterate(iteration) => {

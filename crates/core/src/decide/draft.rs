@@ -416,7 +416,7 @@ impl<'a> Draft<'a> {
             self.hindrance.as_ref(),
             self.case.now,
         );
-        if self.status != *self.stored {
+        if self.differs() {
             self.status.last_transition_time = Some(self.case.now);
         }
         // Alone it is no transition: where it is not kept, writing it again changes nothing.
@@ -440,6 +440,20 @@ impl<'a> Draft<'a> {
             questions: self.questions,
             wake: self.wake,
         }
+    }
+
+    /// Whether the status says more than that requests were counted: that is no transition.
+    fn differs(&self) -> bool {
+        let mut counted = self.status.clone();
+        let of = |status: &CanaryStatus| {
+            let release = status.slipway.as_ref()?.release.as_ref()?;
+            release.evidence.clone()
+        };
+        let slipway = counted.slipway.as_mut();
+        if let Some(release) = slipway.and_then(|it| it.release.as_mut()) {
+            release.evidence = of(self.stored);
+        }
+        counted != *self.stored
     }
 
     fn note_routed_weight(&mut self, routes: Option<Routes>) {

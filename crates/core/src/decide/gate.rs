@@ -131,7 +131,7 @@ pub(super) fn checked_again_at(draft: &Draft<'_>, tick: u64) -> Option<DateTime<
 pub(super) fn is_rollback(subject: &Subject) -> bool {
     match subject {
         Subject::Hook { kind, .. } => *kind == HookKind::Rollback,
-        Subject::Metric { .. } => false,
+        Subject::Metric { .. } | Subject::Counters => false,
     }
 }
 
@@ -141,12 +141,12 @@ fn is_gate_of_tick(subject: &Subject) -> bool {
             kind,
             HookKind::ConfirmTrafficIncrease | HookKind::ConfirmPromotion
         ),
-        Subject::Metric { .. } => false,
+        Subject::Metric { .. } | Subject::Counters => false,
     }
 }
 
 /// Whether two rounds are the same but for the answer after which they ask.
-fn is_same(left: &Round, right: &Round) -> bool {
+pub(super) fn is_same(left: &Round, right: &Round) -> bool {
     let first = |round: &Round| Round {
         after: None,
         ..round.clone()
@@ -207,7 +207,7 @@ fn heard(draft: &Draft<'_>, question: &Question) -> Option<Heard> {
             yes: *verdict == Verdict::Passed,
             at: newest.at,
         }),
-        Answer::Metric(_) => None,
+        Answer::Metric(_) | Answer::Counters(_) => None,
     }
 }
 
@@ -221,7 +221,8 @@ fn same_hook(left: &Subject, right: &Subject) -> bool {
                 ..
             },
         ) => name == other_name && kind == other_kind,
-        (Subject::Metric { .. }, _) | (_, Subject::Metric { .. }) => false,
+        (Subject::Metric { .. } | Subject::Counters, _)
+        | (_, Subject::Metric { .. } | Subject::Counters) => false,
     }
 }
 

@@ -68,6 +68,6 @@ pub(super) fn pending(draft: &mut Draft<'_>) {
                 .filter(|hook| hook.since != first.since)
                 .collect();
         }
-        Some(Answer::Metric(_)) => draft.slipway().pending_hooks = rest,
+        Some(Answer::Metric(_) | Answer::Counters(_)) => draft.slipway().pending_hooks = rest,
     }
 }

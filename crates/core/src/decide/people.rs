@@ -284,6 +284,7 @@ pub(super) fn is_held(draft: &Draft<'_>) -> bool {
     };
     waiting.for_ == words::approval(Gate::Promotion)
         || words::is_measurement(&waiting.for_)
+        || words::is_evidence(&waiting.for_)
         || paused(draft).as_ref() == Some(&waiting.for_)
 }
 

@@ -4,6 +4,7 @@ use slipway_api::Side;
 
 use super::check;
 use super::draft::{Draft, due};
+use super::evidence;
 use super::gate;
 use super::people;
 use super::promote;
@@ -36,6 +37,10 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
     if has_traffic && !case.is_alive(Side::Canary) {
         return lose_canary(draft);
     }
+    let is_left_to_it = wish.is_none() && draft.release().skipped_by.is_none();
+    if is_left_to_it && let Some(decision) = evidence::protect(&mut draft) {
+        return decision;
+    }
     if let Some(decision) = await_side(&mut draft, Side::Canary) {
         return decision.unwrap_or_else(|why| rollback::deadline(draft, &why));
     }
@@ -61,7 +66,7 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
     }
     let step_at = case.release().and_then(|release| release.step_at);
     let at = due(step_at, case.plan.interval, case.now);
-    if case.now < at {
+    if case.now < at && !evidence::is_due(&draft) {
         draft.wake_at(at);
         return draft.decide();
     }

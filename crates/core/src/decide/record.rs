@@ -165,7 +165,7 @@ pub(super) fn hooks_of_tick(draft: &Draft<'_>, tick: &Round) -> BTreeMap<String,
             Answer::Hook(Verdict::Refused(why)) => {
                 words::bounded(&format!("refused: {why}"), RECORDED_TEXT)
             }
-            Answer::Metric(_) => return None,
+            Answer::Metric(_) | Answer::Counters(_) => return None,
         };
         Some((name.clone(), said))
     });

@@ -7,6 +7,7 @@ use slipway_api::{Phase, Said};
 use super::draft::Draft;
 use super::hooks;
 use super::initialise::flagger_hash;
+use crate::analysis::Cause;
 use crate::decision::{Decision, Effect, Outcome};
 use crate::words;
 
@@ -36,6 +37,20 @@ pub(super) fn by_hook(mut draft: Draft<'_>, hook: &str) -> Decision {
     let reason = format!(
         "Rolled back at weight {}: rollback hook {hook} asked for it.",
         reached(&draft)
+    );
+    back(draft, reason)
+}
+
+/// What was counted says so.
+pub(super) fn by_evidence(mut draft: Draft<'_>, cause: Cause) -> Decision {
+    let known = draft.release().evidence.clone().unwrap_or_default();
+    let numbers = known.says.clone().unwrap_or_default();
+    let why = words::cause(cause, &numbers);
+    draft.tell(words::rolled_back_by_evidence(draft.case.plan, &why));
+    let reason = format!(
+        "Rolled back at weight {}: {why}. {}",
+        reached(&draft),
+        words::exposed(&known, draft.case.release(), draft.case.now)
     );
     back(draft, reason)
 }

@@ -3,6 +3,7 @@
 //! Annotations have a grammar of their own, stricter than the spec's: what is read here is right, or a [`Problem`] that names the annotation.
 //! Their values are then laid over a copy of the spec, which is parsed as ever, so that a value means the same wherever it was written.
 
+mod judge;
 mod overlay;
 mod policy;
 mod value;
@@ -13,6 +14,7 @@ use slipway_api::names::{action, annotation};
 use slipway_api::{Canary, CanarySpec};
 
 use super::{CanaryReplicas, Problem, Silence};
+use crate::analysis::JudgeSettings;
 pub(super) use policy::weaker;
 pub use value::Gate;
 use value::Value;
@@ -72,7 +74,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 19] = [
+pub const KEYS: [&str; 33] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -92,6 +94,20 @@ pub const KEYS: [&str; 19] = [
     annotation::APPROVE,
     annotation::AFTER,
     annotation::METRICS_SERVER_SECRET,
+    annotation::ANALYSIS_MODE,
+    annotation::ALPHA,
+    annotation::BETA,
+    annotation::MAX_IMPACT,
+    annotation::TOLERANCE,
+    annotation::ERROR_FLOOR,
+    annotation::TICK,
+    annotation::MIN_STEP,
+    annotation::MAX_STEP,
+    annotation::EVIDENCE,
+    annotation::BRAKE,
+    annotation::CLIFF,
+    annotation::ON_INSUFFICIENT_DATA,
+    annotation::ON_SHARED_INCIDENT,
 ];
 
 /// The keys by which a workload without a Canary gets one.
@@ -245,11 +261,11 @@ impl Tuning {
         names.first().cloned()
     }
 
-    /// What a metric that was not measured means, by one of the two annotations.
-    pub(super) fn silence(&self, key: &str) -> Silence {
+    /// What a metric that was not measured means, by one of the two annotations, else by what is usual.
+    pub(super) fn silence(&self, key: &str, usual: Silence) -> Silence {
         match self.value(key) {
             Some(Value::Silence(silence)) => *silence,
-            _ => Silence::default(),
+            _ => usual,
         }
     }
 
@@ -259,6 +275,11 @@ impl Tuning {
             Some(Value::Size(size)) => *size,
             _ => CanaryReplicas::default(),
         }
+    }
+
+    /// How a release is judged by evidence.
+    pub(super) fn judge(&self) -> JudgeSettings {
+        judge::settings(self)
     }
 
     /// Whether deleting the Canary leaves everything as it is.

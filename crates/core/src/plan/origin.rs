@@ -3,6 +3,8 @@
 use slipway_api::names::annotation;
 use slipway_api::{CanarySpec, go};
 
+use crate::analysis::JudgeMode;
+
 use super::{MetricCheck, MetricSource, Place, Plan, Strategy};
 
 /// One value of a plan, for people.
@@ -33,6 +35,7 @@ pub fn lines(plan: &Plan, spec: &CanarySpec) -> Vec<Line> {
     lines.strategy(spec);
     lines.pace(spec);
     lines.gates(spec);
+    lines.judge();
     for check in &plan.metrics {
         lines.check(check);
     }
@@ -224,6 +227,19 @@ impl Lines<'_> {
             &[annotation::ON_DELETE],
             None,
         );
+    }
+
+    /// The part of the sequential test; how it plays it only where it plays one.
+    fn judge(&mut self) {
+        let judge = &self.plan.judge;
+        let shown = match judge.mode {
+            JudgeMode::Off => &annotation::JUDGE[..1],
+            JudgeMode::Shadow | JudgeMode::Protect | JudgeMode::Full => &annotation::JUDGE[..],
+        };
+        for key in shown {
+            let name = key.trim_start_matches(annotation::PREFIX).replace('-', " ");
+            self.add(name, judge.text(key), &[key], None);
+        }
     }
 
     fn check(&mut self, check: &MetricCheck) {

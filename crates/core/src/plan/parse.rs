@@ -9,6 +9,8 @@ use chrono::TimeDelta;
 use slipway_api::names::annotation;
 use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
+use crate::analysis::JudgeSettings;
+
 use super::annotations::{self, Place, Tuning, WithoutMesh};
 use super::{
     AnnotationPolicy, AnnotationScope, Autoscaler, AutoscalerKind, CanaryId, CanaryReplicas, Names,
@@ -153,8 +155,10 @@ impl Plan {
         plan.approve = tuning.gates();
         plan.after = tuning.after();
         plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
-        plan.on_no_data = tuning.silence(annotation::ON_NO_DATA);
-        plan.on_provider_error = tuning.silence(annotation::ON_PROVIDER_ERROR);
+        plan.judge = tuning.judge();
+        let usual = plan.judge.mode.silence();
+        plan.on_no_data = tuning.silence(annotation::ON_NO_DATA, usual);
+        plan.on_provider_error = tuning.silence(annotation::ON_PROVIDER_ERROR, usual);
         plan.orphans = tuning.orphans();
         plan.tuning = tuning;
         plan
@@ -207,6 +211,7 @@ impl Plan {
             after: Vec::new(),
             on_no_data: Silence::Fail,
             on_provider_error: Silence::Fail,
+            judge: JudgeSettings::default(),
             orphans: false,
             revert_on_deletion: spec.revert_on_deletion,
             metrics_server: spec.metrics_server.clone(),

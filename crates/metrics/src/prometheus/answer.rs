@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use http::StatusCode;
-use prometheus_http_query::response::{Data, InstantVector, PromqlResult};
+use prometheus_http_query::response::{Data, InstantVector, PromqlResult, RangeVector};
 use serde::Deserialize;
 use serde_json::Value;
 use slipway_core::observation::Reading;
@@ -25,22 +25,44 @@ struct Envelope {
 
 /// The reading that an answer means.
 pub(super) fn reading(status: StatusCode, body: &[u8]) -> Reading {
+    let read = opened(status, body).and_then(|found| data(found).map_err(|why| invalid(&why)));
+    read.unwrap_or_else(Reading::Failed)
+}
+
+/// The series of a range vector, each with the times at which its samples were taken.
+///
+/// # Errors
+/// Why there are none: refused, no answer of Prometheus, or another kind of result.
+pub(super) fn series(status: StatusCode, body: &[u8]) -> Result<Vec<RangeVector>, String> {
+    let found = opened(status, body)?;
+    let result: PromqlResult =
+        serde_json::from_value(found).map_err(|why| invalid(&why.to_string()))?;
+    match result.into_inner().0 {
+        Data::Matrix(series) => Ok(series),
+        Data::Vector(_) | Data::Scalar(_) => {
+            Err("the query returned no range vector, allowed is one".to_owned())
+        }
+    }
+}
+
+/// The data of an answer; the error is the whole sentence.
+fn opened(status: StatusCode, body: &[u8]) -> Result<Value, String> {
     let envelope = serde_json::from_slice::<Envelope>(body);
     if !status.is_success() {
-        return Reading::Failed(error_response(status, envelope.ok(), body));
+        return Err(error_response(status, envelope.ok(), body));
     }
-    let refused = |why: String| Reading::Failed(bounded(&format!("invalid answer: {why}"), SHOWN));
-    let envelope = match envelope {
-        Ok(envelope) => envelope,
-        Err(why) => return refused(format!("{why} in {}", excerpt(body))),
-    };
+    let envelope = envelope.map_err(|why| invalid(&format!("{why} in {}", excerpt(body))))?;
     match envelope.status.as_str() {
-        "success" => data(envelope.data).unwrap_or_else(refused),
-        "error" => Reading::Failed(query_error(&envelope)),
-        other => refused(format!(
+        "success" => Ok(envelope.data),
+        "error" => Err(query_error(&envelope)),
+        other => Err(invalid(&format!(
             "status is {other:?}, allowed are success and error"
-        )),
+        ))),
     }
+}
+
+fn invalid(why: &str) -> String {
+    bounded(&format!("invalid answer: {why}"), SHOWN)
 }
 
 /// The text of an HTTP error: Flagger's words, with the error itself where the body has one.

@@ -18,7 +18,19 @@ pub(super) struct Sample {
 pub(super) enum Outcome {
     Scalar(f64),
     Vector(Vec<Sample>),
+    /// Of a bare range selector: the samples as they were scraped.
+    Matrix(Vec<Scraped>),
 }
+
+/// One series with its samples: the second of each scrape, since the world began, and what was counted before it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scraped {
+    pub(super) labels: Labels,
+    pub(super) samples: Vec<(u64, f64)>,
+}
+
+/// Seconds between two scrapes of a pod.
+const SCRAPE: u64 = 5;
 
 /// What there is to look at, and when.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +46,7 @@ pub(super) fn evaluate(expression: &Expression, moment: Moment<'_>) -> Result<Ou
     match expression {
         Expression::Number(number) => Ok(Outcome::Scalar(*number)),
         Expression::Select(selector) if selector.window.is_some() => {
-            Err("invalid expression type \"range vector\" here".to_owned())
+            Ok(Outcome::Matrix(scraped(selector, moment)))
         }
         Expression::Select(selector) => Ok(Outcome::Vector(select(selector, moment))),
         Expression::Call(function, arguments) => call(function, arguments, moment),
@@ -58,6 +70,7 @@ fn vector(outcome: Outcome) -> Result<Vec<Sample>, String> {
     match outcome {
         Outcome::Vector(samples) => Ok(samples),
         Outcome::Scalar(_) => Err("expected type instant vector, got scalar".to_owned()),
+        Outcome::Matrix(_) => Err("expected type instant vector, got range vector".to_owned()),
     }
 }
 
@@ -89,6 +102,31 @@ fn select(selector: &Selector, moment: Moment<'_>) -> Vec<Sample> {
             .all(|matcher| matcher.holds(label(&matcher.label)))
     });
     found
+}
+
+/// What each scrape within the window said, of the series that it knew.
+fn scraped(selector: &Selector, moment: Moment<'_>) -> Vec<Scraped> {
+    let window = selector.window.map_or(0, |window| window.as_secs());
+    let first = moment.second.saturating_sub(window) + 1;
+    let mut found: BTreeMap<Labels, Vec<(u64, f64)>> = BTreeMap::new();
+    let total = Selector {
+        window: None,
+        ..selector.clone()
+    };
+    for second in (first..=moment.second).filter(|second| second.is_multiple_of(SCRAPE)) {
+        let there = |series: &&&Series| series.gone.is_none_or(|gone| gone >= second);
+        let series: Vec<&Series> = moment.series.iter().filter(there).copied().collect();
+        let then = Moment {
+            series: &series,
+            second,
+        };
+        for sample in select(&total, then) {
+            let samples = found.entry(sample.labels).or_default();
+            samples.push((second, sample.value));
+        }
+    }
+    let of = |(labels, samples)| Scraped { labels, samples };
+    found.into_iter().map(of).collect()
 }
 
 /// Latencies in microseconds with their requests, of whole seconds only: what was scraped last.
@@ -184,7 +222,9 @@ fn call(function: &str, arguments: &[Expression], moment: Moment<'_>) -> Result<
 fn scalar(outcome: &Outcome) -> Result<f64, String> {
     match outcome {
         Outcome::Scalar(number) => Ok(*number),
-        Outcome::Vector(_) => Err("expected type scalar, got instant vector".to_owned()),
+        Outcome::Vector(_) | Outcome::Matrix(_) => {
+            Err("expected type scalar, got a vector".to_owned())
+        }
     }
 }
 
@@ -270,6 +310,11 @@ fn binary(operator: Operator, left: Outcome, right: Outcome) -> Result<Outcome, 
         return Ok(Outcome::Vector(both));
     }
     Ok(match (left, right) {
+        (Outcome::Matrix(_), _) | (_, Outcome::Matrix(_)) => {
+            return Err(
+                "binary expression must contain only scalar and instant vector types".to_owned(),
+            );
+        }
         (Outcome::Scalar(a), Outcome::Scalar(b)) => {
             Outcome::Scalar(compute(operator, a, b).unwrap_or(0.0))
         }

@@ -69,7 +69,7 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
             let lacks = than.after.iter().any(|name| !plan.after.contains(name));
             (lacks, than.after.join(","))
         }
-        _ => (false, String::new()),
+        _ => return super::judge::weaker(key, &plan.judge, &than.judge),
     };
     is_weaker.then_some(limit)
 }

@@ -4,6 +4,8 @@ use chrono::TimeDelta;
 use slipway_api::go;
 use slipway_api::names::annotation;
 
+use super::judge;
+use crate::analysis::{Bets, Cliff, JudgeMode, Policy};
 use crate::plan::{CanaryReplicas, Silence};
 
 /// A value that is right.
@@ -31,6 +33,16 @@ pub(super) enum Value {
     Orphan(bool),
     /// Names of Canaries, possibly none.
     Names(Vec<String>),
+    /// The part that the sequential test plays.
+    Mode(JudgeMode),
+    /// A number without a unit.
+    Number(f64),
+    /// What the sequential test bets on.
+    Bets(Bets),
+    /// The rule for gross failures.
+    Cliff(Cliff),
+    /// What follows where the sequential test cannot tell.
+    Policy(Policy),
 }
 
 /// A gate that a person opens.
@@ -118,12 +130,12 @@ impl Value {
             annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
                 switch(text).ok_or("must be true or false")
             }
-            _ => Err("is not known"),
+            _ => judge::parse(key, text),
         }
     }
 }
 
-fn span(text: &str) -> Option<TimeDelta> {
+pub(super) fn span(text: &str) -> Option<TimeDelta> {
     // A duration has a unit: "0" alone is none here.
     let has_unit = text.ends_with(|letter: char| letter.is_ascii_alphabetic());
     go::parse_duration(text).ok().filter(|_| has_unit)
@@ -148,7 +160,7 @@ fn weights(text: &str) -> Option<Vec<i64>> {
     Some(weights)
 }
 
-fn percent(text: &str) -> Option<f64> {
+pub(super) fn percent(text: &str) -> Option<f64> {
     let number: f64 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
     (0.0..=100.0).contains(&number).then_some(number)
 }

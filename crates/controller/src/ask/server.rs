@@ -1,0 +1,152 @@
+//! One exchange with a server of metrics, with credentials that are read at use.
+
+use http::{Response, StatusCode};
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use secrecy::SecretSlice;
+use slipway_api::{MetricProviderSpec, SecretReference};
+use slipway_metrics::{Ask, MetricProvider, SecretData, Transport};
+
+use crate::http::{Certificates, Limits, Redirects};
+use crate::shell::Shell;
+
+use super::positive;
+
+/// A Prometheus, and the Secret that it wants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Server {
+    pub(super) address: String,
+    pub(super) secret: Option<Key>,
+}
+
+impl Server {
+    pub(super) fn spec(&self) -> MetricProviderSpec {
+        let mut spec = slipway_metrics::server(&self.address);
+        spec.secret_ref = self.secret.as_ref().map(|secret| SecretReference {
+            name: secret.name.clone(),
+        });
+        spec
+    }
+}
+
+/// How a provider is asked; a redirect does not carry credentials to another server.
+fn limits(transport: Transport, secret: Option<&SecretData>) -> Limits {
+    let certificates = secret.and_then(slipway_metrics::certificates);
+    Limits {
+        timeout: positive(transport.timeout),
+        verify_tls: transport.verify_tls,
+        certificates: certificates.map(|given| Certificates {
+            ca: given.ca,
+            identity: given.identity,
+        }),
+        redirects: match secret {
+            Some(_) => Redirects::SameServer,
+            None => Redirects::Anywhere,
+        },
+        ..Limits::default()
+    }
+}
+
+/// A Secret with credentials.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) namespace: String,
+    pub(super) name: String,
+    /// The address that a Canary sends it to, which the Secret must allow itself.
+    pub(super) address: Option<String>,
+}
+
+/// Why there are no credentials.
+pub(super) struct NoSecret {
+    pub(super) name: String,
+    pub(super) why: String,
+}
+
+impl NoSecret {
+    /// The same, of the Secret of a Prometheus.
+    pub(super) fn of_server(&self) -> String {
+        format!("Secret {} of the metrics server: {}", self.name, self.why)
+    }
+}
+
+/// Why there is no answer.
+pub(super) enum Unanswered {
+    /// There are no credentials.
+    Secret(NoSecret),
+    /// It cannot be asked like that; the whole sentence.
+    Unusable(String),
+    /// It was asked, and did not answer.
+    Failed(String),
+}
+
+impl Shell {
+    /// Asks, with credentials that are read at use: where they are refused they are read once more, since they may just have been renewed (FC-067).
+    pub(super) async fn exchange(
+        &self,
+        spec: &MetricProviderSpec,
+        secret: Option<&Key>,
+        ask: &Ask<'_>,
+    ) -> Result<(&'static dyn MetricProvider, Response<Vec<u8>>), Unanswered> {
+        let provider = slipway_metrics::provider(&spec.type_)
+            .map_err(|unsupported| Unanswered::Unusable(unsupported.to_string()))?;
+        let mut refused = None;
+        for _ in 0..2 {
+            let data = match secret {
+                Some(key) => Some(self.credentials(key).await.map_err(Unanswered::Secret)?),
+                None => None,
+            };
+            let request = provider
+                .request(spec, data.as_ref(), ask)
+                .map_err(|error| Unanswered::Unusable(error.to_string()))?;
+            let limits = limits(provider.transport(spec), data.as_ref());
+            let response = self.http.send(request, &limits).await;
+            let response = response.map_err(|error| Unanswered::Failed(error.to_string()))?;
+            if secret.is_none() || response.status() != StatusCode::UNAUTHORIZED {
+                return Ok((provider, response));
+            }
+            refused = Some(response);
+        }
+        let unknown = || Unanswered::Failed("the credentials are refused".to_owned());
+        refused
+            .map(|response| (provider, response))
+            .ok_or_else(unknown)
+    }
+
+    /// The data of a Secret, read anew: it is never stored (FC-067).
+    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<SecretData, String> {
+        self.read_secret(namespace, name).await.map(data_of)
+    }
+
+    async fn read_secret(&self, namespace: &str, name: &str) -> Result<Secret, String> {
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let found = api.get_opt(name).await.map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("Secret {namespace}/{name} does not exist"))
+    }
+
+    /// The credentials of a server of metrics; those that a Canary sends somewhere only where they say themselves that they are meant for it.
+    async fn credentials(&self, key: &Key) -> Result<SecretData, NoSecret> {
+        let failed = |why: String| NoSecret {
+            name: key.name.clone(),
+            why,
+        };
+        let secret = self.read_secret(&key.namespace, &key.name).await;
+        let secret = secret.map_err(failed)?;
+        let annotations = secret.metadata.annotations.as_ref();
+        let said = annotations.and_then(|all| all.get(slipway_metrics::MEANT_FOR));
+        let is_meant =
+            |address: &String| slipway_metrics::is_meant_for(said.map(String::as_str), address);
+        if key.address.as_ref().is_none_or(is_meant) {
+            return Ok(data_of(secret));
+        }
+        Err(failed(format!(
+            "its annotation {} must name the server of spec.metricsServer, by scheme, host and port",
+            slipway_metrics::MEANT_FOR
+        )))
+    }
+}
+
+fn data_of(secret: Secret) -> SecretData {
+    let data = secret.data.unwrap_or_default().into_iter();
+    data.map(|(key, value)| (key, SecretSlice::from(value.0)))
+        .collect()
+}

@@ -1,0 +1,193 @@
+//! From the counters of pods, as a server of metrics has scraped them, to requests: each is counted once, whatever is scraped twice, late or not at
+//! all, and whatever restarts meanwhile.
+//!
+//! What is counted of a pod is remembered by the time of its newest counted sample. Samples carry the time at which they were scraped, so that
+//! nothing depends on our clock, and none is lost that arrives late: what has not been counted of a pod is counted by the next tick.
+//!
+//! **Source**: analysis.md 2.5.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sha2::{Digest, Sha256};
+use slipway_api::{COUNTED_PODS, Evidence, Side};
+
+use super::judge::{Arm, Pair, Seen};
+use super::number::whole;
+
+/// The counters of both sides.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Counters {
+    /// One for each pod, outcome and set of labels.
+    pub series: Vec<CounterSeries>,
+}
+
+/// One counter, which only grows but for restarts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CounterSeries {
+    /// Whose requests it counts.
+    pub side: Side,
+    /// The pod that counts.
+    pub pod: String,
+    /// What it counts.
+    pub counts: Counts,
+    /// When it was scraped and what it said, the oldest first.
+    pub samples: Vec<(DateTime<Utc>, f64)>,
+}
+
+/// What a counter counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counts {
+    /// Requests that succeeded.
+    Good,
+    /// Requests that failed.
+    Failed,
+}
+
+/// Where the counting of a series begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Mark {
+    /// At what this sample said.
+    Sample(usize),
+    /// At nothing: the series is younger than the mark of its pod.
+    Zero,
+}
+
+/// What the counters say that is not counted yet; the evidence remembers that it is.
+///
+/// `until` of fresh evidence is when the canary got its first users. Requests before `steady_since` may have been shared by another weight.
+pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<Utc>) -> Seen {
+    let Some(until) = known.until else {
+        return Seen::default();
+    };
+    let is_first = known.pods.is_empty();
+    let has_room = known.pods.len() < COUNTED_PODS;
+    let pods = by_pod(counters);
+    let mut errors = Pair::default();
+    let mut newest = BTreeMap::new();
+    for ((side, pod), series) in &pods {
+        let digest = digest(*side, pod);
+        let behind = known.pods.get(&digest).copied();
+        let from = match behind {
+            Some(millis) => until - TimeDelta::milliseconds(millis.into()),
+            None if is_first || !has_room => until,
+            // Whatever is known of it now was not when others were counted last.
+            None => DateTime::<Utc>::MIN_UTC,
+        };
+        let was_there = series.iter().any(|one| before(one, from).is_some());
+        // The primary had pods before the release; the canary's were made for it.
+        let is_new = behind.is_none() && has_room && !(is_first && *side == Side::Primary);
+        let arm = match side {
+            Side::Canary => &mut errors.canary,
+            Side::Primary => &mut errors.primary,
+        };
+        for one in series {
+            let mark = match before(one, from) {
+                Some(at) => Mark::Sample(at),
+                None if was_there || is_new => Mark::Zero,
+                None => Mark::Sample(0),
+            };
+            add(
+                arm,
+                one.counts == Counts::Failed,
+                growth(&one.samples, mark),
+            );
+        }
+        let last = series.iter().filter_map(|one| one.samples.last());
+        if let Some(at) = last.map(|(at, _)| *at).max() {
+            // An answer that was overtaken by a newer one takes nothing back.
+            let at = behind.map_or(at, |_| at.max(from));
+            newest.insert(digest, (*side, at));
+        }
+    }
+    let is_of_one_weight = until >= steady_since;
+    remember(known, until, &newest);
+    Seen {
+        errors,
+        slow: Vec::new(),
+        is_of_one_weight,
+    }
+}
+
+fn by_pod(counters: &Counters) -> BTreeMap<(Side, &str), Vec<&CounterSeries>> {
+    let mut pods: BTreeMap<(Side, &str), Vec<&CounterSeries>> = BTreeMap::new();
+    for series in &counters.series {
+        let of_pod = pods.entry((series.side, series.pod.as_str()));
+        of_pod.or_default().push(series);
+    }
+    pods
+}
+
+/// The newest sample that is counted already.
+fn before(series: &CounterSeries, from: DateTime<Utc>) -> Option<usize> {
+    series.samples.iter().rposition(|(at, _)| *at <= from)
+}
+
+/// How much a counter grew since its mark; one that fell was restarted, and has counted from 0 since.
+fn growth(samples: &[(DateTime<Utc>, f64)], mark: Mark) -> u64 {
+    let (mut last, begin) = match mark {
+        Mark::Sample(at) => (
+            samples.get(at).map_or(0, |(_, value)| whole(*value)),
+            at + 1,
+        ),
+        Mark::Zero => (0, 0),
+    };
+    let mut grown = 0_u64;
+    for (_, value) in samples.get(begin..).unwrap_or_default() {
+        let value = whole(*value);
+        grown = grown.saturating_add(value.checked_sub(last).unwrap_or(value));
+        last = value;
+    }
+    grown
+}
+
+fn add(arm: &mut Arm, failed: bool, grown: u64) {
+    arm.requests = arm.requests.saturating_add(grown);
+    if failed {
+        arm.bad = arm.bad.saturating_add(grown);
+    }
+}
+
+/// Remembers up to which sample each pod is counted: the canary's first, then those that are there, then those that were.
+fn remember(
+    known: &mut Evidence,
+    until: DateTime<Utc>,
+    newest: &BTreeMap<String, (Side, DateTime<Utc>)>,
+) {
+    let latest = newest.values().map(|(_, at)| *at).max();
+    let now = latest.map_or(until, |at| at.max(until));
+    let behind =
+        |at: DateTime<Utc>| u32::try_from((now - at).num_milliseconds().max(0)).unwrap_or(u32::MAX);
+    let of_side = |side: Side| {
+        let of_side = newest.iter().filter(move |(_, (it, _))| *it == side);
+        of_side.map(|(digest, (_, at))| (digest.clone(), behind(*at)))
+    };
+    let gone = known
+        .pods
+        .iter()
+        .filter(|(it, _)| !newest.contains_key(*it));
+    let gone = gone.map(|(digest, millis)| {
+        let at = until - TimeDelta::milliseconds((*millis).into());
+        (digest.clone(), behind(at))
+    });
+    let all = of_side(Side::Canary)
+        .chain(of_side(Side::Primary))
+        .chain(gone);
+    let mut kept = BTreeSet::new();
+    let pods = all.filter(|(digest, _)| kept.insert(digest.clone()));
+    let pods = pods.take(COUNTED_PODS).collect();
+    (known.pods, known.until) = (pods, Some(now));
+}
+
+/// Three bytes of a hash: two of forty pods are the same in one of twenty thousand releases, and are then counted by one mark.
+fn digest(side: Side, pod: &str) -> String {
+    let hash = Sha256::new()
+        .chain_update([u8::from(side == Side::Canary)])
+        .chain_update(pod)
+        .finalize();
+    let [first, second, third, ..]: [u8; 32] = hash.into();
+    format!("{first:02x}{second:02x}{third:02x}")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! The annotations of the sequential test: their grammar, and the settings that they make.
+
+use slipway_api::names::annotation;
+
+use super::Tuning;
+use super::value::{Value, percent, span};
+use crate::analysis::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};
+
+/// The value of an annotation of the test.
+///
+/// # Errors
+/// What is allowed.
+pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
+    match key {
+        annotation::ANALYSIS_MODE => JudgeMode::parse(text)
+            .map(Value::Mode)
+            .ok_or("must be off, shadow, protect or full"),
+        annotation::ALPHA | annotation::BETA => number(text)
+            .filter(|chance| *chance > 0.0 && *chance <= 0.5)
+            .map(Value::Number)
+            .ok_or("must be a chance above 0 and at most 0.5, such as 0.001"),
+        annotation::MAX_IMPACT => percent(text)
+            .filter(|share| *share > 0.0)
+            .map(Value::Percent)
+            .ok_or("must be a percentage above 0 and at most 100, such as 0.25%"),
+        annotation::ERROR_FLOOR => percent(text)
+            .filter(|share| *share > 0.0 && *share < 50.0)
+            .map(Value::Percent)
+            .ok_or("must be a percentage above 0 and below 50, such as 0.05%"),
+        annotation::TOLERANCE => number(text)
+            .filter(|odds| (1.0..=100.0).contains(odds))
+            .map(Value::Number)
+            .ok_or("must be an odds ratio from 1 to 100, such as 1.25"),
+        annotation::TICK => span(text)
+            .filter(|tick| (1..=600).contains(&tick.num_seconds()))
+            .map(Value::Span)
+            .ok_or("must be a duration from 1s to 10m, such as 10s"),
+        annotation::MIN_STEP | annotation::MAX_STEP => span(text)
+            .filter(|step| step.num_seconds() > 0)
+            .map(Value::Span)
+            .ok_or("must be a duration longer than nothing, such as 60s"),
+        annotation::EVIDENCE => Bets::parse(text)
+            .map(Value::Bets)
+            .ok_or("must be tick or count"),
+        annotation::BRAKE => number(text)
+            .filter(|evidence| *evidence == 0.0 || *evidence > 1.0)
+            .map(Value::Number)
+            .ok_or("must be 0, or evidence above 1 such as 20"),
+        annotation::CLIFF => Cliff::parse(text)
+            .map(Value::Cliff)
+            .ok_or("must be a share, requests and ticks, such as 50%/5req/2ticks"),
+        annotation::ON_INSUFFICIENT_DATA | annotation::ON_SHARED_INCIDENT => Policy::parse(text)
+            .map(Value::Policy)
+            .ok_or("must be hold, advance or rollback"),
+        _ => Err("is not known"),
+    }
+}
+
+fn number(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+/// The settings that the annotations in force make.
+pub(super) fn settings(tuning: &Tuning) -> JudgeSettings {
+    let mut settings = JudgeSettings::default();
+    for key in annotation::JUDGE {
+        if let Some(value) = tuning.value(key) {
+            set(&mut settings, key, value);
+        }
+    }
+    settings
+}
+
+fn set(settings: &mut JudgeSettings, key: &str, value: &Value) {
+    match (key, value) {
+        (_, Value::Mode(mode)) => settings.mode = *mode,
+        (_, Value::Bets(bets)) => settings.bets = *bets,
+        (_, Value::Cliff(cliff)) => settings.cliff = *cliff,
+        (annotation::ALPHA, Value::Number(chance)) => settings.alpha = *chance,
+        (annotation::BETA, Value::Number(chance)) => settings.beta = *chance,
+        (annotation::TOLERANCE, Value::Number(odds)) => settings.tolerance = *odds,
+        (annotation::BRAKE, Value::Number(evidence)) => {
+            settings.brake = Some(*evidence).filter(|evidence| *evidence > 0.0);
+        }
+        (annotation::MAX_IMPACT, Value::Percent(share)) => settings.max_impact = share / 100.0,
+        (annotation::ERROR_FLOOR, Value::Percent(share)) => settings.error_floor = share / 100.0,
+        (annotation::TICK, Value::Span(span)) => settings.tick = *span,
+        (annotation::MIN_STEP, Value::Span(span)) => settings.min_step = *span,
+        (annotation::MAX_STEP, Value::Span(span)) => settings.max_step = *span,
+        (annotation::ON_INSUFFICIENT_DATA, Value::Policy(policy)) => {
+            settings.on_insufficient = *policy;
+        }
+        (annotation::ON_SHARED_INCIDENT, Value::Policy(policy)) => settings.on_shared = *policy,
+        _ => {}
+    }
+}
+
+/// Whether what this annotation says of the test is weaker than what stood before; if so, what it may not be weaker than.
+pub(super) fn weaker(key: &str, new: &JudgeSettings, old: &JudgeSettings) -> Option<String> {
+    let brake = |settings: &JudgeSettings| settings.brake.unwrap_or(f64::INFINITY);
+    let is_weaker = match key {
+        annotation::ANALYSIS_MODE => new.mode < old.mode,
+        annotation::ALPHA => new.alpha < old.alpha,
+        annotation::BETA => new.beta > old.beta,
+        annotation::MAX_IMPACT => new.max_impact > old.max_impact,
+        annotation::TOLERANCE => new.tolerance > old.tolerance,
+        annotation::ERROR_FLOOR => new.error_floor > old.error_floor,
+        annotation::TICK => new.tick > old.tick,
+        annotation::MIN_STEP => new.min_step < old.min_step,
+        annotation::BRAKE => brake(new) > brake(old),
+        annotation::CLIFF => {
+            new.cliff.share > old.cliff.share
+                || new.cliff.requests > old.cliff.requests
+                || new.cliff.ticks > old.cliff.ticks
+        }
+        annotation::ON_INSUFFICIENT_DATA => new.on_insufficient > old.on_insufficient,
+        annotation::ON_SHARED_INCIDENT => new.on_shared > old.on_shared,
+        _ => false,
+    };
+    is_weaker.then(|| old.text(key))
+}

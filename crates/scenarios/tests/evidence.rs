@@ -1,0 +1,201 @@
+//! Releases that are judged by evidence, with the real controller, and users whose requests are counted by a Prometheus.
+#![expect(clippy::unwrap_used, reason = "the helpers of tests may fail")]
+
+use std::time::Duration;
+
+use serde_json::json;
+use slipway_api::{Evidence, Phase};
+use slipway_scenarios::Stage;
+use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_sim::{Behaviour, Reply, Sampling, Which};
+use tokio::time::{Instant, sleep};
+
+const HOUR: Duration = Duration::from_hours(1);
+
+/// A Canary by 1, 5, 10, 25, 50 whose pace of checks is a minute, with these annotations, and 100 requests a second of which 0.1 % fail.
+async fn initialised(seed: u64, annotations: &[(&str, &str)]) -> Stage {
+    let flags = [
+        "-mesh-provider=istio",
+        "-metrics-server=http://prometheus:9090",
+    ];
+    let mut stage = Stage::live(seed, &flags);
+    stage.world.users().set_sampling(Sampling::Drawn);
+    stage.start();
+    let analysis = json!({"interval": "1m", "threshold": 5, "stepWeights": [1, 5, 10, 25, 50]});
+    let mut canary = canary("istio", &analysis);
+    let annotations: serde_json::Map<_, _> = annotations
+        .iter()
+        .map(|(key, value)| (format!("slipway.dev/{key}"), json!(value)))
+        .collect();
+    *canary.pointer_mut("/metadata").unwrap() =
+        json!({"name": "app", "namespace": NAMESPACE, "annotations": annotations});
+    runs(&stage, "app:v1", 0.001);
+    stage.apply(&[deployment("app:v1", 2), canary]);
+    assert_eq!(
+        stage.reach(&[Phase::Initialized], HOUR).await,
+        Phase::Initialized
+    );
+    stage.world.users().call("app.test", 100.0);
+    sleep(Duration::from_mins(5)).await;
+    stage.world.users().begin_anew();
+    stage
+}
+
+/// What an image runs: requests take 20 ms, and such a share of them fails.
+fn runs(stage: &Stage, image: &str, errors: f64) {
+    let behaviour = Behaviour::healthy()
+        .latency(Duration::from_millis(20))
+        .errors(errors);
+    stage.world.script(Which::image(image), behaviour);
+}
+
+fn evidence(stage: &Stage) -> Evidence {
+    let slipway = stage.status().slipway.unwrap();
+    *slipway.release.unwrap().evidence.unwrap_or_default()
+}
+
+fn reason(stage: &Stage) -> String {
+    stage.status().slipway.unwrap().reason.unwrap_or_default()
+}
+
+/// How a release ends: its phase, and seconds from its first user.
+async fn released(stage: &Stage, errors: f64) -> (Phase, u64) {
+    runs(stage, "app:v2", errors);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let has_users = |stage: &Stage| stage.status().canary_weight > 0;
+    assert!(stage.world.eventually(HOUR, |_| has_users(stage)).await);
+    let began = Instant::now();
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    (end, began.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_always_fails_is_taken_back_within_seconds_not_at_the_next_check() {
+    for mode in ["protect", "full"] {
+        let stage = initialised(1, &[("analysis-mode", mode)]).await;
+        let (end, seconds) = released(&stage, 1.0).await;
+        assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
+        let failed = stage.world.users().report().failed();
+        assert!(seconds <= 45, "{mode}: {seconds} s");
+        assert!(failed <= 60.0, "{mode}: {failed} requests");
+        let why = reason(&stage);
+        assert!(why.contains("canary fails 100% of "), "{why}");
+        assert!(why.contains(" user requests failed in "), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_full_a_good_revision_takes_each_step_when_it_has_earned_it() {
+    let stage = initialised(2, &[("analysis-mode", "full")]).await;
+    let (end, seconds) = released(&stage, 0.001).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+    assert!(
+        (300..=480).contains(&seconds),
+        "{seconds} s: {:#?}",
+        stage.events()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_full_a_revision_that_fails_one_in_a_hundred_is_never_promoted() {
+    let stage = initialised(3, &[("analysis-mode", "full"), ("success-rate", "90")]).await;
+    let (end, _) = released(&stage, 0.01).await;
+    assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
+    assert!(reason(&stage).contains("evidence "), "{}", reason(&stage));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_shadow_it_says_what_it_would_have_done_and_does_nothing() {
+    let stage = initialised(4, &[("success-rate", "1")]).await;
+    let (end, _) = released(&stage, 0.2).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+    let would = evidence(&stage).would.unwrap();
+    assert!(would.starts_with("rolled back at "), "{would}");
+    assert!(would.contains(": canary fails "), "{would}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_controller_that_restarts_counts_no_request_twice_and_loses_no_evidence() {
+    let mut stage = initialised(5, &[("analysis-mode", "full")]).await;
+    runs(&stage, "app:v2", 0.001);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    for weight in [1, 5, 10] {
+        let is_there = |stage: &Stage| stage.status().canary_weight == weight;
+        assert!(stage.world.eventually(HOUR, |_| is_there(&stage)).await);
+        sleep(Duration::from_secs(23)).await;
+        let before = evidence(&stage);
+        stage.kill();
+        sleep(Duration::from_secs(40)).await;
+        stage.start();
+        sleep(Duration::from_secs(25)).await;
+        assert!(evidence(&stage).canary.requests > before.canary.requests);
+    }
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+    let report = stage.world.users().report();
+    let served = report.of_workload(NAMESPACE, "app");
+    let counted = evidence(&stage).canary.requests;
+    let served = served.ok + served.failed;
+    let counted = f64::from(u32::try_from(counted).unwrap());
+    // The last scrapes, and what is served while the primary takes over, are of no use to the test any more.
+    assert!(
+        counted <= served && counted > served * 0.5,
+        "{counted} of {served}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_prometheus_a_release_that_is_judged_by_evidence_holds_and_says_so() {
+    let stage = initialised(6, &[("analysis-mode", "full")]).await;
+    runs(&stage, "app:v2", 0.001);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let has_users = |stage: &Stage| stage.status().canary_weight == 5;
+    assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
+    stage
+        .world
+        .prometheus()
+        .answer("", Reply::Http(503, "down".into()));
+    sleep(Duration::from_mins(20)).await;
+    let status = stage.status();
+    assert_eq!(
+        (status.phase, status.canary_weight),
+        (Phase::Progressing, 5)
+    );
+    assert_eq!(status.failed_checks, 0);
+    let waits = status.slipway.unwrap().waiting.unwrap().for_;
+    assert!(
+        waits.ends_with(" to be measured") || waits == "requests to be counted",
+        "{waits}"
+    );
+    stage.world.prometheus().clear();
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_incident_of_both_sides_holds_and_takes_nothing_back() {
+    let stage = initialised(7, &[("analysis-mode", "full"), ("success-rate", "1")]).await;
+    runs(&stage, "app:v2", 0.001);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let has_users = |stage: &Stage| stage.status().canary_weight == 10;
+    assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
+    for image in ["app:v1", "app:v2"] {
+        runs(&stage, image, 0.05);
+    }
+    sleep(Duration::from_mins(3)).await;
+    let status = stage.status();
+    assert_eq!(
+        (status.phase, status.canary_weight),
+        (Phase::Progressing, 10)
+    );
+    let says = evidence(&stage).says.unwrap();
+    assert!(
+        says.ends_with("held while the primary fails as well"),
+        "{says}"
+    );
+    for image in ["app:v1", "app:v2"] {
+        runs(&stage, image, 0.001);
+    }
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+}
