@@ -151,10 +151,14 @@ pub mod annotation {
     pub const ERROR_FLOOR: &str = "slipway.dev/error-floor";
     /// Time between two looks of the sequential test.
     pub const TICK: &str = "slipway.dev/tick";
+    /// How long the latency of a canary is not judged, from its first user on.
+    pub const WARMUP: &str = "slipway.dev/warmup";
     /// The shortest time at a weight.
     pub const MIN_STEP: &str = "slipway.dev/min-step";
     /// The longest time at a weight, after which `on-insufficient-data` says what follows.
     pub const MAX_STEP: &str = "slipway.dev/max-step";
+    /// How long the canary has all traffic while the primary stands by, before it is promoted.
+    pub const SOAK: &str = "slipway.dev/soak";
     /// What is bet on: `tick` or `count`.
     pub const EVIDENCE: &str = "slipway.dev/evidence";
     /// The evidence at which a canary goes back to its first weight; `0`: none.
@@ -167,7 +171,7 @@ pub mod annotation {
     pub const ON_SHARED_INCIDENT: &str = "slipway.dev/on-shared-incident";
 
     /// The keys of the sequential test, in the order of the reference.
-    pub const JUDGE: [&str; 14] = [
+    pub const JUDGE: [&str; 16] = [
         ANALYSIS_MODE,
         ALPHA,
         BETA,
@@ -175,8 +179,10 @@ pub mod annotation {
         TOLERANCE,
         ERROR_FLOOR,
         TICK,
+        WARMUP,
         MIN_STEP,
         MAX_STEP,
+        SOAK,
         EVIDENCE,
         BRAKE,
         CLIFF,

@@ -115,15 +115,26 @@ impl Asking {
 
     async fn counters(&self) -> Result<Counters, String> {
         let telemetry = self.telemetry();
+        let sides = Sides::of(&self.plan);
         let status = self.canary.status.as_ref();
         let slipway = status.and_then(|status| status.slipway.as_ref());
         let release = slipway.and_then(|slipway| slipway.release.as_ref());
-        let counted = release.and_then(|release| release.evidence.as_ref()?.until);
+        let known = release.and_then(|release| release.evidence.as_deref());
+        let edges = known.and_then(|known| known.edges.clone());
+        let since = known.and_then(|known| known.until);
+        let server = self.server();
         let asked = Wanted {
-            sides: Sides::of(&self.plan),
-            since: counted.unwrap_or_else(|| self.shell.clock.now()),
+            sides: sides.clone(),
+            since: since.unwrap_or_else(|| self.shell.clock.now()),
+            edges: edges.clone().unwrap_or_default(),
         };
-        self.shell.count(self.server(), telemetry, asked).await
+        let mut counters = self.shell.count(server.clone(), telemetry, asked).await?;
+        if edges.is_none() {
+            // Without them failures are counted alone, and they are asked for again.
+            let found = self.shell.edges(&server, telemetry, &sides).await;
+            counters.edges = found.ok();
+        }
+        Ok(counters)
     }
 
     fn telemetry(&self) -> Telemetry {

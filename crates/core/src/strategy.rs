@@ -16,6 +16,8 @@ pub enum Move {
     Iterate(i64),
     /// Blue/green: give the canary all traffic for one interval (with a mesh), before it is promoted.
     CutOver,
+    /// A release by weight that is judged by evidence: give the canary all traffic while the primary stands as it is, before it is promoted.
+    Soak,
     /// The canary has passed: promote it.
     Promote,
 }
@@ -23,7 +25,7 @@ pub enum Move {
 impl Move {
     /// Whether the promotion gates stand before it.
     pub fn is_gated(self) -> bool {
-        matches!(self, Self::CutOver | Self::Promote)
+        matches!(self, Self::CutOver | Self::Soak | Self::Promote)
     }
 }
 
@@ -40,7 +42,11 @@ pub fn next_move(plan: &Plan, status: &CanaryStatus) -> Move {
             let next = steps
                 .iter()
                 .find(|step| step.percent() > status.canary_weight);
-            next.map_or(Move::Promote, |step| Move::Weigh(*step))
+            match next {
+                Some(step) => Move::Weigh(*step),
+                None if plan.judge.soaks() && status.canary_weight < 100 => Move::Soak,
+                None => Move::Promote,
+            }
         }
         Strategy::BlueGreen { iterations, .. } if status.iterations < *iterations => {
             Move::Iterate(status.iterations + 1)

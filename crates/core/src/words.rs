@@ -9,7 +9,7 @@ mod routing;
 
 pub use evidence::{
     cause, clock, count_awaited, evidence, evidence_awaited, evidence_holds, exposed, is_evidence,
-    retreats, rolled_back_by_evidence, would_have,
+    retreats, rolled_back_by_evidence, soak_awaited, soaks, would_have,
 };
 pub use routing::{route_changed, routed_by};
 use slipway_api::names::annotation;

@@ -3,6 +3,7 @@
 //! What is asked for are the samples themselves, with the times at which they were scraped: whoever counts from them counts each request once
 //! (analysis.md 2.5). `rate` and `increase` would extrapolate, and not see the first failures of a pod at all.
 
+mod edges;
 mod table;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +17,7 @@ use slipway_core::plan::{Plan, TargetKind};
 
 use crate::builtin::Telemetry;
 use crate::prometheus;
+pub use edges::{edges, edges_query};
 use table::{Source, Who};
 
 /// How far back samples are asked for beyond those that are counted: the longest usual time between two scrapes, twice.
@@ -54,26 +56,50 @@ pub const fn counts(telemetry: Telemetry) -> bool {
 /// The query for the counters of those releases, as far back as `window`; none where that telemetry has no counters of pods.
 pub fn query(telemetry: Telemetry, wanted: &[Sides], window: TimeDelta) -> Option<String> {
     let source = table::source(telemetry)?;
-    let one_of = |names: Vec<String>| {
-        let mut names = names;
+    Some(range(source, source.metric, wanted, &[], window))
+}
+
+/// The query for how many of their requests took no longer than each of these latencies, in milliseconds.
+pub fn latency_query(
+    telemetry: Telemetry,
+    wanted: &[Sides],
+    edges: &[u32],
+    window: TimeDelta,
+) -> Option<String> {
+    let source = table::source(telemetry)?;
+    let latency = &source.latency;
+    let mut bounds: Vec<String> = edges.iter().map(|edge| latency.bound(*edge)).collect();
+    bounds.push("[+]Inf".to_owned());
+    let mut more: Vec<String> = latency.ok.iter().map(ToString::to_string).collect();
+    more.push(format!(r#"le=~"{}""#, bounds.join("|")));
+    Some(range(source, latency.bucket, wanted, &more, window))
+}
+
+fn range(
+    source: &Source,
+    metric: &str,
+    wanted: &[Sides],
+    more: &[String],
+    window: TimeDelta,
+) -> String {
+    let one_of = |mut names: Vec<String>| {
         names.sort();
         names.dedup();
         names.join("|")
     };
     let namespaces = one_of(wanted.iter().map(|it| it.namespace.clone()).collect());
-    let names = wanted.iter().flat_map(|it| source.names(it));
-    let (label, names) = (source.who.label(), one_of(names.collect()));
+    let names = one_of(wanted.iter().flat_map(|it| source.names(it)).collect());
     let mut matchers = vec![
         format!(r#"{}=~"{namespaces}""#, source.namespace),
-        format!(r#"{label}=~"{names}""#),
+        format!(r#"{}=~"{names}""#, source.who.label()),
     ];
     matchers.extend(source.extra.iter().map(ToString::to_string));
-    Some(format!(
-        "{}{{{}}}[{}s]",
-        source.metric,
+    matchers.extend(more.iter().cloned());
+    format!(
+        "{metric}{{{}}}[{}s]",
         matchers.join(", "),
         window.num_seconds().max(1)
-    ))
+    )
 }
 
 /// The counters of each release that was asked about, in the same order.
@@ -89,17 +115,7 @@ pub fn read(
     let source = table::source(telemetry)
         .ok_or_else(|| format!("{} has no counters of pods", telemetry.as_str()))?;
     let mut found = vec![Counters::default(); wanted.len()];
-    let places: HashMap<(&str, Named<'_>), (usize, Side)> = wanted
-        .iter()
-        .enumerate()
-        .flat_map(|(place, it)| {
-            let name = |name| (it.namespace.as_str(), source.named(it, name));
-            [
-                (name(&it.canary), (place, Side::Canary)),
-                (name(&it.primary), (place, Side::Primary)),
-            ]
-        })
-        .collect();
+    let places = places(source, wanted);
     for one in prometheus::series(status, body)? {
         let labels: BTreeMap<&str, &str> = one
             .metric()
@@ -110,23 +126,33 @@ pub fn read(
         let namespace = label(source.namespace);
         let whose = source.may_name(label(source.who.label()));
         let mut places = whose.filter_map(|named| places.get(&(namespace, named)).copied());
-        let place = places.next();
-        if let Some((place, side)) = place
+        if let Some((place, side)) = places.next()
             && let Some(of_release) = found.get_mut(place)
+            && let Some(counts) = source.counts(&labels)
         {
             of_release.series.push(CounterSeries {
                 side,
                 pod: pod(&labels),
-                counts: if source.failed(&labels) {
-                    Counts::Failed
-                } else {
-                    Counts::Good
-                },
+                counts,
                 samples: samples(&one),
             });
         }
     }
     Ok(found)
+}
+
+type Places<'a> = HashMap<(&'a str, Named<'a>), (usize, Side)>;
+
+/// Where the series of each workload belong.
+fn places<'a>(source: &Source, wanted: &'a [Sides]) -> Places<'a> {
+    let both = |(place, it): (usize, &'a Sides)| {
+        let name = |name| (it.namespace.as_str(), source.named(it, name));
+        [
+            (name(&it.canary), (place, Side::Canary)),
+            (name(&it.primary), (place, Side::Primary)),
+        ]
+    };
+    wanted.iter().enumerate().flat_map(both).collect()
 }
 
 /// The labels that name the pod, in the usual configurations of scraping.
@@ -153,6 +179,19 @@ fn time(seconds: f64) -> Option<DateTime<Utc>> {
 }
 
 impl Source {
+    /// What a series with those labels counts; nothing that is asked for, where its bound is no latency.
+    fn counts(&self, labels: &BTreeMap<&str, &str>) -> Option<Counts> {
+        let Some(bound) = labels.get("le") else {
+            let failed = self.failed(labels);
+            return Some(if failed { Counts::Failed } else { Counts::Good });
+        };
+        let bound: f64 = bound.parse().ok()?;
+        if bound == f64::INFINITY {
+            return Some(Counts::Timed);
+        }
+        self.latency.milliseconds(bound).map(Counts::Within)
+    }
+
     /// The names that its label of workloads or pods may have.
     fn names(&self, sides: &Sides) -> [String; 2] {
         let random = if sides.is_daemon_set {

@@ -7,7 +7,7 @@
 
 use chrono::DateTime;
 use http::{HeaderValue, Method, Request, StatusCode};
-use prometheus_http_query::response::RangeVector;
+use prometheus_http_query::response::{InstantVector, RangeVector};
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 
@@ -88,6 +88,14 @@ impl MetricProvider for Prometheus {
 /// Why there are none.
 pub(crate) fn series(status: StatusCode, body: &[u8]) -> Result<Vec<RangeVector>, String> {
     answer::series(status, body)
+}
+
+/// The series of an instant vector.
+///
+/// # Errors
+/// Why there are none.
+pub(crate) fn vector(status: StatusCode, body: &[u8]) -> Result<Vec<InstantVector>, String> {
+    answer::instant(status, body)
 }
 
 /// The URL of the query, and the header that its user info means. The path of the address is kept, its query string is not.

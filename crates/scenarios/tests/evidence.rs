@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use slipway_api::{Evidence, Phase};
 use slipway_scenarios::Stage;
-use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_scenarios::objects::{NAMESPACE, canary, deployment, image};
 use slipway_sim::{Behaviour, Reply, Sampling, Which};
 use tokio::time::{Instant, sleep};
 
@@ -86,7 +86,7 @@ async fn a_revision_that_always_fails_is_taken_back_within_seconds_not_at_the_ne
 
 #[tokio::test(start_paused = true)]
 async fn in_full_a_good_revision_takes_each_step_when_it_has_earned_it() {
-    let stage = initialised(2, &[("analysis-mode", "full")]).await;
+    let stage = initialised(2, &[("analysis-mode", "full"), ("soak", "0s")]).await;
     let (end, seconds) = released(&stage, 0.001).await;
     assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
     assert!(
@@ -94,6 +94,33 @@ async fn in_full_a_good_revision_takes_each_step_when_it_has_earned_it() {
         "{seconds} s: {:#?}",
         stage.events()
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_full_all_traffic_soaks_before_the_promotion_and_what_begins_then_is_taken_back_at_once()
+{
+    for errors in [0.001, 0.8] {
+        let stage = initialised(10, &[("analysis-mode", "full")]).await;
+        runs(&stage, "app:v2", 0.001);
+        stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+        let has_all = |stage: &Stage| stage.status().canary_weight == 100;
+        assert!(stage.world.eventually(HOUR, |_| has_all(&stage)).await);
+        sleep(Duration::from_mins(2)).await;
+        assert_eq!(stage.status().phase, Phase::Progressing);
+        let image = |name| image(&stage.object("Deployment", name).unwrap()).to_owned();
+        assert_eq!(image("app-primary"), "app:v1");
+        runs(&stage, "app:v2", errors);
+        let began = Instant::now();
+        let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+        if errors < 0.5 {
+            assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+            assert_eq!(image("app-primary"), "app:v2");
+        } else {
+            assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
+            assert!(began.elapsed() < Duration::from_secs(45));
+            assert!(reason(&stage).starts_with("Rolled back at weight 100: gross failure"));
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,4 +225,45 @@ async fn an_incident_of_both_sides_holds_and_takes_nothing_back() {
     }
     let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
     assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revision_that_is_slower_is_taken_back_and_it_is_said_than_what() {
+    let stage = initialised(8, &[("analysis-mode", "protect")]).await;
+    let slow = Behaviour::healthy().latency(Duration::from_millis(60));
+    stage.world.script(Which::image("app:v2"), slow);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
+    let why = reason(&stage);
+    assert!(
+        why.contains("canary is slower than 25ms in 100% of "),
+        "{why}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_that_is_worrying_but_not_enough_sends_the_canary_back_to_its_first_weight() {
+    let annotations = [
+        ("analysis-mode", "protect"),
+        ("alpha", "0.000001"),
+        ("success-rate", "1"),
+    ];
+    let stage = initialised(9, &annotations).await;
+    runs(&stage, "app:v2", 0.001);
+    stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+    let has_users = |stage: &Stage| stage.status().canary_weight == 25;
+    assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
+    runs(&stage, "app:v2", 0.05);
+    let is_back = |stage: &Stage| stage.status().canary_weight == 1;
+    assert!(stage.world.eventually(HOUR, |_| is_back(&stage)).await);
+    assert!(evidence(&stage).braked);
+    let told = stage.events();
+    let retreat = "Retreat app.test canary weight 1: canary fails ";
+    assert!(
+        told.iter().any(|told| told.starts_with(retreat)),
+        "{told:#?}"
+    );
+    let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
 }

@@ -20,6 +20,9 @@ pub struct Evidence {
     /// [`COUNTED_PODS`]: of the others the first sample is a mark to count from.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub pods: BTreeMap<String, u32>,
+    /// The latencies that requests are counted by, in milliseconds, chosen once; absent until they are, empty where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edges: Option<Vec<u32>>,
     /// How many ticks measured something.
     pub ticks: u64,
     /// The canary's requests, all in all.
@@ -62,7 +65,7 @@ pub struct Evidence {
 }
 
 /// How many pods are remembered by their digests.
-pub const COUNTED_PODS: usize = 40;
+pub const COUNTED_PODS: usize = 24;
 
 /// Requests, and how many of them failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -72,6 +75,17 @@ pub struct Tally {
     pub requests: u64,
     /// Those that failed.
     pub failed: u64,
+}
+
+impl Tally {
+    /// Whether nothing was requested.
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde calls it with a reference"
+    )]
+    pub fn is_empty(&self) -> bool {
+        self.requests == 0
+    }
 }
 
 /// The requests that each side got.
@@ -98,6 +112,12 @@ pub struct Clean {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct MetricEvidence {
+    /// The canary's requests that were timed, and how many of them were slow; nothing for the metric `errors`, whose books are those of the release.
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    pub canary: Tally,
+    /// The primary's.
+    #[serde(skip_serializing_if = "Tally::is_empty")]
+    pub primary: Tally,
     /// That the canary is worse than the primary: an account for each step, in it a logarithm for each bet.
     pub accounts: Vec<Vec<f64>>,
     /// That the canary is worse than what never matters, a logarithm for each alternative.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use http::StatusCode;
 use slipway_core::analysis::Counters;
 use slipway_metrics::Ask;
 use slipway_metrics::builtin::Telemetry;
@@ -26,6 +27,8 @@ pub(super) struct Wanted {
     pub(super) sides: Sides,
     /// What has been counted until then.
     pub(super) since: DateTime<Utc>,
+    /// The latencies that are counted, in milliseconds.
+    pub(super) edges: Vec<u32>,
 }
 
 type Counted = Result<Counters, String>;
@@ -77,14 +80,7 @@ impl Shell {
     }
 
     async fn count_all(&self, server: &Server, telemetry: Telemetry, gathered: Gathered) {
-        let since = gathered.iter().map(|(wanted, _)| wanted.since).min();
-        let sides: Vec<Sides> = gathered
-            .iter()
-            .map(|(wanted, _)| wanted.sides.clone())
-            .collect();
-        let now = self.clock.now();
-        let window = (now - since.unwrap_or(now)).clamp(TimeDelta::zero(), LONGEST) + LOOK_BACK;
-        match self.ask_counters(server, telemetry, &sides, window).await {
+        match self.ask_counters(server, telemetry, &gathered).await {
             Ok(found) => {
                 for ((_, answer), counters) in gathered.into_iter().zip(found) {
                     // Who has gone has no use for it.
@@ -103,17 +99,52 @@ impl Shell {
         &self,
         server: &Server,
         telemetry: Telemetry,
-        sides: &[Sides],
-        window: TimeDelta,
+        gathered: &Gathered,
     ) -> Result<Vec<Counters>, String> {
-        let query = counters::query(telemetry, sides, window).unwrap_or_default();
+        let wanted = || gathered.iter().map(|(wanted, _)| wanted);
+        let (now, since) = (self.clock.now(), wanted().map(|it| it.since).min());
+        let window = (now - since.unwrap_or(now)).clamp(TimeDelta::zero(), LONGEST) + LOOK_BACK;
+        let sides: Vec<Sides> = wanted().map(|it| it.sides.clone()).collect();
+        let mut edges: Vec<u32> = wanted().flat_map(|it| it.edges.clone()).collect();
+        edges.sort_unstable();
+        edges.dedup();
+        let query = counters::query(telemetry, &sides, window);
+        let read = |status, body: &[u8]| counters::read(telemetry, &sides, status, body);
+        let mut found = self.ask_once(server, query, read).await?;
+        if !edges.is_empty() {
+            let query = counters::latency_query(telemetry, &sides, &edges, window);
+            let timed = self.ask_once(server, query, read).await?;
+            for (counters, timed) in found.iter_mut().zip(timed) {
+                counters.series.extend(timed.series);
+            }
+        }
+        Ok(found)
+    }
+
+    /// The latencies that are worth counting for a release.
+    pub(super) async fn edges(
+        &self,
+        server: &Server,
+        telemetry: Telemetry,
+        sides: &Sides,
+    ) -> Result<Vec<u32>, String> {
+        let query = counters::edges_query(telemetry, sides);
+        let read = |status, body: &[u8]| counters::edges(telemetry, status, body);
+        self.ask_once(server, query, read).await
+    }
+
+    async fn ask_once<T>(
+        &self,
+        server: &Server,
+        query: Option<String>,
+        read: impl Fn(StatusCode, &[u8]) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let query = query.unwrap_or_default();
         let ask = Ask::now(&query, "", self.clock.now());
         let spec = server.spec();
         let asked = self.exchange(&spec, server.secret.as_ref(), &ask);
         match asked.await {
-            Ok((_, response)) => {
-                counters::read(telemetry, sides, response.status(), response.body())
-            }
+            Ok((_, response)) => read(response.status(), response.body()),
             Err(Unanswered::Secret(missing)) => Err(missing.of_server()),
             Err(Unanswered::Unusable(why) | Unanswered::Failed(why)) => Err(why),
         }

@@ -20,6 +20,8 @@ use super::number::whole;
 pub struct Counters {
     /// One for each pod, outcome and set of labels.
     pub series: Vec<CounterSeries>,
+    /// The latencies that are worth counting, in milliseconds: what was found where none were known.
+    pub edges: Option<Vec<u32>>,
 }
 
 /// One counter, which only grows but for restarts.
@@ -42,6 +44,10 @@ pub enum Counts {
     Good,
     /// Requests that failed.
     Failed,
+    /// Requests that succeeded and were timed.
+    Timed,
+    /// Those of them that took at most so many milliseconds.
+    Within(u32),
 }
 
 /// Where the counting of a series begins.
@@ -63,7 +69,7 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
     let is_first = known.pods.is_empty();
     let has_room = known.pods.len() < COUNTED_PODS;
     let pods = by_pod(counters);
-    let mut errors = Pair::default();
+    let mut counted = Counted::default();
     let mut newest = BTreeMap::new();
     for ((side, pod), series) in &pods {
         let digest = digest(*side, pod);
@@ -77,21 +83,13 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
         let was_there = series.iter().any(|one| before(one, from).is_some());
         // The primary had pods before the release; the canary's were made for it.
         let is_new = behind.is_none() && has_room && !(is_first && *side == Side::Primary);
-        let arm = match side {
-            Side::Canary => &mut errors.canary,
-            Side::Primary => &mut errors.primary,
-        };
         for one in series {
             let mark = match before(one, from) {
                 Some(at) => Mark::Sample(at),
                 None if was_there || is_new => Mark::Zero,
                 None => Mark::Sample(0),
             };
-            add(
-                arm,
-                one.counts == Counts::Failed,
-                growth(&one.samples, mark),
-            );
+            counted.add(*side, &one.counts, growth(&one.samples, mark));
         }
         let last = series.iter().filter_map(|one| one.samples.last());
         if let Some(at) = last.map(|(at, _)| *at).max() {
@@ -102,11 +100,71 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
     }
     let is_of_one_weight = until >= steady_since;
     remember(known, until, &newest);
+    if known.edges.is_none() {
+        known.edges.clone_from(&counters.edges);
+    }
     Seen {
-        errors,
-        slow: Vec::new(),
+        errors: counted.errors,
+        slow: counted.slow(known.edges.as_deref().unwrap_or_default()),
         is_of_one_weight,
     }
+}
+
+/// What the series of one look add up to.
+#[derive(Debug, Default)]
+struct Counted {
+    errors: Pair,
+    timed: [u64; 2],
+    within: BTreeMap<u32, [u64; 2]>,
+}
+
+impl Counted {
+    fn add(&mut self, side: Side, counts: &Counts, grown: u64) {
+        let (arm, place) = match side {
+            Side::Canary => (&mut self.errors.canary, 0),
+            Side::Primary => (&mut self.errors.primary, 1),
+        };
+        let timed = match counts {
+            Counts::Good | Counts::Failed => {
+                arm.requests = arm.requests.saturating_add(grown);
+                if *counts == Counts::Failed {
+                    arm.bad = arm.bad.saturating_add(grown);
+                }
+                return;
+            }
+            Counts::Timed => &mut self.timed,
+            Counts::Within(edge) => self.within.entry(*edge).or_default(),
+        };
+        for (at, count) in timed.iter_mut().enumerate() {
+            *count = count.saturating_add(if at == place { grown } else { 0 });
+        }
+    }
+
+    /// Of each latency, the requests that took longer.
+    fn slow(&self, edges: &[u32]) -> Vec<(String, Pair)> {
+        let [canary, primary] = self.timed;
+        if canary == 0 && primary == 0 {
+            return Vec::new();
+        }
+        let arm = |requests: u64, within: u64| Arm {
+            requests,
+            bad: requests.saturating_sub(within),
+        };
+        let of_edge = |edge: &u32| {
+            let [of_canary, of_primary] = self.within.get(edge).copied().unwrap_or_default();
+            let pair = Pair {
+                canary: arm(canary, of_canary),
+                primary: arm(primary, of_primary),
+            };
+            (slower_than(*edge), pair)
+        };
+        edges.iter().map(of_edge).collect()
+    }
+}
+
+/// The name of the metric that counts requests which took longer.
+pub fn slower_than(milliseconds: u32) -> String {
+    format!("slower than {milliseconds}ms")
 }
 
 fn by_pod(counters: &Counters) -> BTreeMap<(Side, &str), Vec<&CounterSeries>> {
@@ -139,13 +197,6 @@ fn growth(samples: &[(DateTime<Utc>, f64)], mark: Mark) -> u64 {
         last = value;
     }
     grown
-}
-
-fn add(arm: &mut Arm, failed: bool, grown: u64) {
-    arm.requests = arm.requests.saturating_add(grown);
-    if failed {
-        arm.bad = arm.bad.saturating_add(grown);
-    }
 }
 
 /// Remembers up to which sample each pod is counted: the canary's first, then those that are there, then those that were.

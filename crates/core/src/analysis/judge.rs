@@ -153,10 +153,18 @@ pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, s
         }
     }
     let (requests, bad) = (errors.canary.requests, errors.canary.bad);
-    let slow = seen.slow.iter().map(|(name, pair)| (name.as_str(), *pair));
-    for (name, pair) in std::iter::once((ERRORS, errors)).chain(slow) {
-        let metric = known.metrics.entry(name.to_owned()).or_default();
-        bet(metric, known.accounts, settings, pair);
+    let metric = known.metrics.entry(ERRORS.to_owned()).or_default();
+    bet(metric, known.accounts, settings, errors);
+    for (name, pair) in &seen.slow {
+        let metric = known.metrics.entry(name.clone()).or_default();
+        bet(metric, known.accounts, settings, *pair);
+        for (tally, arm) in [
+            (&mut metric.canary, pair.canary),
+            (&mut metric.primary, pair.primary),
+        ] {
+            tally.requests = tally.requests.saturating_add(arm.requests);
+            tally.failed = tally.failed.saturating_add(arm.bad);
+        }
     }
     note_gross(known, settings, errors);
     known.canary.requests += requests;
@@ -239,6 +247,16 @@ pub fn evidence(known: &Evidence, settings: &JudgeSettings, steps: usize) -> f64
         return 0.0;
     }
     log_mean(logs.iter().copied()) + length(logs.len()).ln()
+}
+
+/// The metric that speaks loudest against the canary; `None` where that is its failures.
+pub fn loudest(known: &Evidence, steps: usize) -> Option<(&str, &MetricEvidence)> {
+    let loud = |(_, metric): &(&String, &MetricEvidence)| of_metric(metric, steps);
+    let all = known.metrics.iter();
+    let loudest = all.max_by(|one, other| loud(one).total_cmp(&loud(other)))?;
+    let failures = known.metrics.get(ERRORS);
+    let is_louder = failures.is_none_or(|it| loud(&loudest) > of_metric(it, steps));
+    is_louder.then_some((loudest.0.as_str(), loudest.1))
 }
 
 fn of_metric(metric: &MetricEvidence, steps: usize) -> f64 {

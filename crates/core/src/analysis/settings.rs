@@ -166,10 +166,14 @@ pub struct JudgeSettings {
     pub error_floor: f64,
     /// Time between two ticks.
     pub tick: TimeDelta,
+    /// How long the latency of a canary is not judged, from its first user on.
+    pub warmup: TimeDelta,
     /// The shortest time at a weight.
     pub min_step: TimeDelta,
     /// The longest, after which `on_insufficient` holds.
     pub max_step: TimeDelta,
+    /// How long the canary has all traffic while the primary stands by, in `full`, before it is promoted.
+    pub soak: TimeDelta,
     /// How the evidence is gathered.
     pub bets: Bets,
     /// The evidence at which the canary goes back to its first weight; `None`: it does not.
@@ -194,8 +198,10 @@ impl Default for JudgeSettings {
             tolerance: 1.25,
             error_floor: 0.0005,
             tick: TimeDelta::seconds(10),
+            warmup: TimeDelta::seconds(30),
             min_step: TimeDelta::seconds(60),
             max_step: TimeDelta::minutes(15),
+            soak: TimeDelta::minutes(3),
             bets: Bets::Tick,
             brake: Some(20.0),
             cliff: Cliff {
@@ -211,6 +217,11 @@ impl Default for JudgeSettings {
 }
 
 impl JudgeSettings {
+    /// Whether the canary has all traffic for a while before it is promoted.
+    pub fn soaks(&self) -> bool {
+        self.mode == JudgeMode::Full && self.soak > TimeDelta::zero()
+    }
+
     /// One setting in the words of its annotation; empty for a key that is none of the test's.
     pub fn text(&self, key: &str) -> String {
         let percent = |share: f64| format!("{}%", share * 100.0);
@@ -222,8 +233,10 @@ impl JudgeSettings {
             annotation::TOLERANCE => self.tolerance.to_string(),
             annotation::ERROR_FLOOR => percent(self.error_floor),
             annotation::TICK => go::format_duration(self.tick),
+            annotation::WARMUP => go::format_duration(self.warmup),
             annotation::MIN_STEP => go::format_duration(self.min_step),
             annotation::MAX_STEP => go::format_duration(self.max_step),
+            annotation::SOAK => go::format_duration(self.soak),
             annotation::EVIDENCE => self.bets.as_str().to_owned(),
             annotation::BRAKE => self.brake.unwrap_or_default().to_string(),
             annotation::CLIFF => self.cliff.to_string(),

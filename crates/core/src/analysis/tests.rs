@@ -308,7 +308,9 @@ fn any_tick() -> impl Strategy<Value = (Seen, i64)> {
     let weight = prop::sample::select(vec![1_i64, 5, 10, 25, 50]);
     (pair, slow, weight).prop_map(|(errors, slow, weight)| {
         let mut seen = seen(errors);
-        seen.slow = vec![("slower than 0.1".to_owned(), slow)];
+        seen.slow = [5, 250, 1000]
+            .map(|edge| (slower_than(edge), slow))
+            .to_vec();
         (seen, weight)
     })
 }
@@ -345,8 +347,10 @@ proptest! {
         }
         prop_assert_eq!((known.canary.requests, known.canary.failed), (requests, failed));
         prop_assert!(evidence(&known, &settings, 5).is_finite());
+        known.edges = Some(vec![5, 250, 1000]);
+        known.pods = (0..slipway_api::COUNTED_PODS).map(|pod| (format!("{pod:06x}"), 14_999)).collect();
         let size = serde_json::to_string(&known).unwrap().len();
-        prop_assert!(size < 1536, "{} bytes", size);
+        prop_assert!(size < 2048, "{} bytes", size);
     }
 
     #[test]

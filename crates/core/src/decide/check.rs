@@ -302,13 +302,13 @@ fn gates_before(draft: &Draft<'_>, next: Move) -> &'static [HookKind] {
     match next {
         Move::Weigh(_) | Move::Mirror => &[HookKind::ConfirmTrafficIncrease],
         Move::Iterate(_) => &[],
-        Move::CutOver | Move::Promote if confirmed => &[],
-        Move::CutOver | Move::Promote
+        Move::CutOver | Move::Soak | Move::Promote if confirmed => &[],
+        Move::CutOver | Move::Soak | Move::Promote
             if weighted && draft.status.phase != Phase::WaitingPromotion =>
         {
             &[HookKind::ConfirmTrafficIncrease, HookKind::ConfirmPromotion]
         }
-        Move::CutOver | Move::Promote => &[HookKind::ConfirmPromotion],
+        Move::CutOver | Move::Soak | Move::Promote => &[HookKind::ConfirmPromotion],
     }
 }
 
@@ -375,6 +375,10 @@ fn take(mut draft: Draft<'_>, next: Move) -> Decision {
             draft.release().mirrored = false;
             evidence::begin(&mut draft);
             draft.tell(words::weight_advanced(plan, weight));
+        }
+        Move::Soak => {
+            draft.status.canary_weight = 100;
+            draft.tell(words::soaks(plan));
         }
         Move::Iterate(iteration) => {
             draft.status.iterations = iteration;

@@ -10,7 +10,7 @@ use crate::analysis::{self, Counters, JudgeMode, Seen, Stage, Verdict, conclude,
 use crate::decision::{Decision, Question, Round, Subject};
 use crate::observation::{Answer, Answered};
 use crate::plan::Strategy;
-use crate::strategy::Move;
+use crate::strategy::{Move, next_move};
 use crate::weight::Weight;
 use crate::words;
 
@@ -142,10 +142,13 @@ fn look(draft: &mut Draft<'_>) -> Option<Verdict> {
         (known.weight_since, known.earned) = (Some(now), None);
     }
     let weight_since = known.weight_since.unwrap_or(now);
-    let seen = match counters(draft) {
+    let mut seen = match counters(draft) {
         Some(counters) => analysis::count(&mut known, counters, weight_since + SPREAD),
         None => Seen::default(),
     };
+    if known.accounts <= 1 && now < weight_since + plan.judge.warmup {
+        seen.slow.clear();
+    }
     let stage = Stage {
         steps: weights(draft),
         weight,
@@ -174,34 +177,38 @@ fn counters<'a>(draft: &Draft<'a>) -> Option<&'a Counters> {
     }
 }
 
-/// Whether the canary has earned its next weight, so that its checks need not wait for their time.
+/// Whether the test allows the next move, so that its checks need not wait for their time.
 pub(super) fn is_due(draft: &Draft<'_>) -> bool {
-    let known = draft.case.release().and_then(|it| it.evidence.as_deref());
+    let next = next_move(draft.case.plan, draft.case.status);
     draft.case.plan.judge.mode == JudgeMode::Full
         && users_weight(draft).is_some()
-        && known.is_some_and(|known| known.earned.is_some() && !is_blind(draft, known))
+        && holds(draft, next).is_none()
 }
 
 /// What a move waits for that the test has to allow.
 pub(super) fn holds(draft: &Draft<'_>, next: Move) -> Option<String> {
-    if draft.case.plan.judge.mode != JudgeMode::Full {
+    let judge = &draft.case.plan.judge;
+    if judge.mode != JudgeMode::Full {
         return None;
     }
-    users_weight(draft)?;
+    let weight = users_weight(draft)?;
     let wanted = match next {
         Move::Weigh(weight) => weight,
-        Move::CutOver | Move::Promote => Weight::FULL,
+        Move::CutOver | Move::Soak | Move::Promote => Weight::FULL,
         Move::Mirror | Move::Iterate(_) => return None,
     };
     let slipway = draft.status.slipway.as_ref();
     let release = slipway.and_then(|it| it.release.as_ref());
     let known = release.and_then(|it| it.evidence.as_deref());
-    match known {
-        Some(known) if !is_blind(draft, known) => {
-            (known.earned != Some(wanted.percent())).then(|| words::evidence_awaited(wanted))
-        }
-        Some(_) | None => Some(words::count_awaited()),
+    let Some(known) = known.filter(|known| !is_blind(draft, known)) else {
+        return Some(words::count_awaited());
+    };
+    let since = known.weight_since.filter(|_| known.weight == 100);
+    let soaks = since.is_none_or(|since| draft.case.now < since + judge.soak);
+    if weight == Weight::FULL && judge.soaks() && soaks {
+        return Some(words::soak_awaited(judge.soak));
     }
+    (known.earned != Some(wanted.percent())).then(|| words::evidence_awaited(wanted))
 }
 
 /// Whether nothing has been counted for so long that what was known says nothing of now.

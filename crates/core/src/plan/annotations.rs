@@ -74,7 +74,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 33] = [
+pub const KEYS: [&str; 35] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -101,8 +101,10 @@ pub const KEYS: [&str; 33] = [
     annotation::TOLERANCE,
     annotation::ERROR_FLOOR,
     annotation::TICK,
+    annotation::WARMUP,
     annotation::MIN_STEP,
     annotation::MAX_STEP,
+    annotation::SOAK,
     annotation::EVIDENCE,
     annotation::BRAKE,
     annotation::CLIFF,

@@ -1,6 +1,6 @@
 //! What is said of a release that is judged by evidence.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use slipway_api::{AlertLevel, Evidence, Note, ReleaseStatus, Tally};
 
 use super::{alerting, canary, held, normal, warning};
@@ -16,10 +16,14 @@ pub fn evidence(
     verdict: Verdict,
 ) -> String {
     let worse = analysis::evidence(known, settings, stage.steps.len());
+    let (does, canary, primary) = match analysis::loudest(known, stage.steps.len()) {
+        Some((slower, metric)) => (format!("is {slower} in"), metric.canary, metric.primary),
+        None => ("fails".to_owned(), known.canary, known.primary),
+    };
     let numbers = format!(
-        "canary fails {}, primary {}: evidence {}",
-        share(known.canary),
-        share(known.primary),
+        "canary {does} {}, primary {}: evidence {}",
+        share(canary),
+        share(primary),
         odds(worse)
     );
     match held_by(verdict) {
@@ -104,7 +108,7 @@ pub fn exposed(known: &Evidence, release: Option<&ReleaseStatus>, now: DateTime<
     let failed = grouped(known.canary.failed);
     let since = release.and_then(|release| release.started_at);
     let after = since.map(|since| {
-        let whole = chrono::TimeDelta::seconds((now - since).num_seconds());
+        let whole = TimeDelta::seconds((now - since).num_seconds());
         format!(" in {}", slipway_api::go::format_duration(whole))
     });
     format!(
@@ -151,6 +155,7 @@ pub fn clock(at: DateTime<Utc>) -> String {
 
 const EVIDENCE: &str = "evidence that it may have weight ";
 const PROMOTION: &str = "evidence that it may be promoted";
+const SOAK: &str = "the soak at all traffic to last ";
 const COUNTED: &str = "requests to be counted";
 
 /// What a release waits for whose next weight the test has not allowed yet.
@@ -166,9 +171,22 @@ pub fn count_awaited() -> String {
     COUNTED.to_owned()
 }
 
+/// What it waits for that has all traffic, before it is promoted.
+pub fn soak_awaited(soak: TimeDelta) -> String {
+    format!("{SOAK}{}", slipway_api::go::format_duration(soak))
+}
+
+/// The canary has all traffic, and the primary stands by.
+pub fn soaks(plan: &Plan) -> Note {
+    normal(format!(
+        "Advance {} canary weight 100 while the primary stands by",
+        canary(plan)
+    ))
+}
+
 /// Whether that is what is awaited.
 pub fn is_evidence(what: &str) -> bool {
-    what.starts_with(EVIDENCE) || what == PROMOTION || what == COUNTED
+    what.starts_with(EVIDENCE) || what.starts_with(SOAK) || what == PROMOTION || what == COUNTED
 }
 
 /// The same, as people are told it: evidence takes its time, blindness is for somebody to mend.

@@ -16,6 +16,18 @@ pub(super) struct Source {
     pub(super) extra: &'static [&'static str],
     /// How a failed request is told.
     failure: Failure,
+    /// How long requests take.
+    pub(super) latency: Latency,
+}
+
+/// A histogram of how long requests take.
+pub(super) struct Latency {
+    /// The metric of its buckets.
+    pub(super) bucket: &'static str,
+    /// The matcher of requests that did not fail, where it tells them: who fails fast is not fast.
+    pub(super) ok: &'static [&'static str],
+    /// How many of its units are a millisecond.
+    pub(super) per_millisecond: f64,
 }
 
 /// What a label names.
@@ -60,6 +72,11 @@ const ISTIO: Source = Source {
         status: "response_code",
         grpc: Some("grpc_response_status"),
     },
+    latency: Latency {
+        bucket: "istio_request_duration_milliseconds_bucket",
+        ok: &[r#"response_code!~"5.*""#],
+        per_millisecond: 1.0,
+    },
 };
 
 const LINKERD: Source = Source {
@@ -68,6 +85,11 @@ const LINKERD: Source = Source {
     who: Who::Workload("deployment"),
     extra: &[r#"direction="inbound""#],
     failure: Failure::Is("classification", "failure"),
+    latency: Latency {
+        bucket: "response_latency_ms_bucket",
+        ok: &[],
+        per_millisecond: 1.0,
+    },
 };
 
 const HTTP: Source = Source {
@@ -78,6 +100,11 @@ const HTTP: Source = Source {
     failure: Failure::Http {
         status: "status",
         grpc: None,
+    },
+    latency: Latency {
+        bucket: "http_request_duration_seconds_bucket",
+        ok: &[r#"status!~"5.*""#],
+        per_millisecond: 0.001,
     },
 };
 

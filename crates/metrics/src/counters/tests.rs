@@ -155,3 +155,67 @@ fn what_is_no_answer_is_said() {
         "error response: Status 400 Bad Request: bad_data: parse error"
     );
 }
+
+#[test]
+fn latencies_are_asked_for_by_both_ways_to_write_a_bound_and_told_by_the_bound() {
+    let minute = TimeDelta::seconds(60);
+    let asked = |telemetry, edges: &[u32]| {
+        latency_query(telemetry, &[sides("app")], edges, minute).unwrap()
+    };
+    assert!(
+        asked(Telemetry::Istio, &[25, 1000])
+            .contains(r#"response_code!~"5.*", le=~"25([.]0)?|1000([.]0)?|[+]Inf"}[60s]"#)
+    );
+    assert!(
+        asked(Telemetry::Http, &[25, 1000, 2500])
+            .contains(r#"le=~"0[.]025|1([.]0)?|2[.]5|[+]Inf"}[60s]"#)
+    );
+    let bucket = |le: &str| json!({"kubernetes_namespace": "test", "kubernetes_pod_name": "app-1-2", "status": "200", "le": le});
+    let one = json!([[1.5, "5"]]);
+    let series = ["0.025", "1.0", "+Inf", "odd"].map(|le| (bucket(le), one.clone()));
+    let found = told(Telemetry::Http, &[sides("app")], &series);
+    assert_eq!(
+        found,
+        [[
+            "Canary app-1-2 Within(25) 1",
+            "Canary app-1-2 Within(1000) 1",
+            "Canary app-1-2 Timed 1"
+        ]]
+    );
+}
+
+#[test]
+fn edges_are_the_bounds_above_the_quantiles_of_the_primary() {
+    assert_eq!(
+        edges_query(Telemetry::Linkerd, &sides("app")).unwrap(),
+        r#"sum by (le) (increase(response_latency_ms_bucket{namespace="test", deployment="app-primary", direction="inbound"}[1h]))"#
+    );
+    let body = |buckets: &[(&str, f64)]| {
+        let result: Vec<Value> = buckets
+            .iter()
+            .map(|(le, count)| json!({"metric": {"le": le}, "value": [1.0, count.to_string()]}))
+            .collect();
+        let data = json!({"resultType": "vector", "result": result});
+        json!({"status": "success", "data": data}).to_string()
+    };
+    // Not in order, as a map may bring them; 0.5 ms is no whole number of them.
+    let rows: [(&[(&str, f64)], &[u32]); 3] = [
+        (
+            &[
+                ("+Inf", 1000.0),
+                ("5.0", 600.0),
+                ("0.5", 550.0),
+                ("25", 980.0),
+                ("100", 995.0),
+            ],
+            &[5, 25, 100],
+        ),
+        (&[("25", 1000.0), ("+Inf", 1000.0)], &[25]),
+        (&[("25", 0.0), ("+Inf", 0.0)], &[]),
+    ];
+    for (buckets, expected) in rows {
+        let text = body(buckets);
+        let found = edges(Telemetry::Istio, StatusCode::OK, text.as_bytes()).unwrap();
+        assert_eq!(found, expected, "{buckets:?}");
+    }
+}

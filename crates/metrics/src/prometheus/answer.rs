@@ -45,6 +45,22 @@ pub(super) fn series(status: StatusCode, body: &[u8]) -> Result<Vec<RangeVector>
     }
 }
 
+/// The series of an instant vector.
+///
+/// # Errors
+/// Why there are none.
+pub(super) fn instant(status: StatusCode, body: &[u8]) -> Result<Vec<InstantVector>, String> {
+    let found = opened(status, body)?;
+    let result: PromqlResult =
+        serde_json::from_value(found).map_err(|why| invalid(&why.to_string()))?;
+    match result.into_inner().0 {
+        Data::Vector(series) => Ok(series),
+        Data::Matrix(_) | Data::Scalar(_) => {
+            Err("the query returned no instant vector, allowed is one".to_owned())
+        }
+    }
+}
+
 /// The data of an answer; the error is the whole sentence.
 fn opened(status: StatusCode, body: &[u8]) -> Result<Value, String> {
     let envelope = serde_json::from_slice::<Envelope>(body);

@@ -27,7 +27,11 @@ fn fresh(at: i64) -> Evidence {
 
 /// Counts looks one after the other; what each of them saw of the canary and of the primary, as requests and failures.
 fn look(known: &mut Evidence, series: Vec<CounterSeries>) -> [(u64, u64); 2] {
-    let seen = count(known, &Counters { series }, second(0));
+    let counters = Counters {
+        series,
+        edges: None,
+    };
+    let seen = count(known, &counters, second(0));
     let of = |arm: Arm| (arm.requests, arm.bad);
     [of(seen.errors.canary), of(seen.errors.primary)]
 }
@@ -113,6 +117,40 @@ fn pods_beyond_those_that_are_remembered_are_counted_all_the_same() {
     assert_eq!(look(&mut known, many(20)), [(10, 0), (1_000, 0)]);
     let size = serde_json::to_string(&known.pods).unwrap().len();
     assert!(size < 700, "{size}");
+}
+
+#[test]
+fn slow_requests_are_those_that_were_timed_and_not_within_an_edge_which_is_chosen_once() {
+    use Counts::{Good, Timed, Within};
+    use Side::{Canary, Primary};
+    let mut known = fresh(0);
+    let of = |side, pod: &str, timed: f64, within: f64| {
+        [
+            series(side, pod, Good, &[(5, timed)]),
+            series(side, pod, Timed, &[(5, timed)]),
+            series(side, pod, Within(250), &[(5, within)]),
+        ]
+    };
+    let canaries = [of(Canary, "c1", 10.0, 7.0), of(Canary, "c2", 10.0, 9.0)];
+    let mut counters = Counters {
+        series: canaries.concat(),
+        edges: Some(vec![250]),
+    };
+    // A pod of the primary that is new to the books: of it only what comes later is counted.
+    counters.series.extend(of(Primary, "p", 500.0, 499.0));
+    let seen = count(&mut known, &counters, second(0));
+    let slow = Arm {
+        requests: 20,
+        bad: 4,
+    };
+    let pair = Pair {
+        canary: slow,
+        ..Pair::default()
+    };
+    assert_eq!(seen.slow, [("slower than 250ms".to_owned(), pair)]);
+    counters.edges = Some(vec![1000]);
+    count(&mut known, &counters, second(0));
+    assert_eq!(known.edges, Some(vec![250]));
 }
 
 /// One pod: the offset of its scrapes, and in each second whether it restarts and how many requests succeed and fail.

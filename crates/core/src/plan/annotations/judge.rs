@@ -39,6 +39,10 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
             .filter(|step| step.num_seconds() > 0)
             .map(Value::Span)
             .ok_or("must be a duration longer than nothing, such as 60s"),
+        annotation::WARMUP | annotation::SOAK => span(text)
+            .filter(|time| time.num_seconds() >= 0)
+            .map(Value::Span)
+            .ok_or("must be a duration, such as 30s or 0s"),
         annotation::EVIDENCE => Bets::parse(text)
             .map(Value::Bets)
             .ok_or("must be tick or count"),
@@ -85,6 +89,8 @@ fn set(settings: &mut JudgeSettings, key: &str, value: &Value) {
         (annotation::MAX_IMPACT, Value::Percent(share)) => settings.max_impact = share / 100.0,
         (annotation::ERROR_FLOOR, Value::Percent(share)) => settings.error_floor = share / 100.0,
         (annotation::TICK, Value::Span(span)) => settings.tick = *span,
+        (annotation::WARMUP, Value::Span(span)) => settings.warmup = *span,
+        (annotation::SOAK, Value::Span(span)) => settings.soak = *span,
         (annotation::MIN_STEP, Value::Span(span)) => settings.min_step = *span,
         (annotation::MAX_STEP, Value::Span(span)) => settings.max_step = *span,
         (annotation::ON_INSUFFICIENT_DATA, Value::Policy(policy)) => {
@@ -106,6 +112,8 @@ pub(super) fn weaker(key: &str, new: &JudgeSettings, old: &JudgeSettings) -> Opt
         annotation::TOLERANCE => new.tolerance > old.tolerance,
         annotation::ERROR_FLOOR => new.error_floor > old.error_floor,
         annotation::TICK => new.tick > old.tick,
+        annotation::WARMUP => new.warmup > old.warmup,
+        annotation::SOAK => new.soak < old.soak,
         annotation::MIN_STEP => new.min_step < old.min_step,
         annotation::BRAKE => brake(new) > brake(old),
         annotation::CLIFF => {
