@@ -267,3 +267,110 @@ async fn evidence_that_is_worrying_but_not_enough_sends_the_canary_back_to_its_f
     let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
     assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
 }
+
+/// One release of a measurement: how it ended, requests that failed, seconds from its first user on.
+struct Measured {
+    promoted: bool,
+    failed: f64,
+    seconds: u64,
+}
+
+fn measure(seed: u64, new: Behaviour) -> Measured {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let stage = initialised(seed, &[("analysis-mode", "full"), ("soak", "0s")]).await;
+        stage.world.script(Which::image("app:v2"), new);
+        stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+        let has_users = |stage: &Stage| stage.status().canary_weight > 0;
+        assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
+        let began = Instant::now();
+        stage.world.users().begin_anew();
+        let end = stage
+            .reach(&[Phase::Succeeded, Phase::Failed], HOUR * 3)
+            .await;
+        Measured {
+            promoted: end == Phase::Succeeded,
+            failed: stage
+                .world
+                .users()
+                .report()
+                .of_workload(NAMESPACE, "app")
+                .failed,
+            seconds: began.elapsed().as_secs(),
+        }
+    })
+}
+
+/// The value below which so many percent of the values are.
+fn quantile(mut values: Vec<f64>, percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() * percent / 100).min(values.len().saturating_sub(1));
+    values.get(at).copied().unwrap_or(f64::NAN)
+}
+
+/// Prints the table of docs/exposure.md: `RELEASES=100 HEALTHY=3000 cargo test --release -p slipway-scenarios --test evidence measured -- --ignored
+/// --nocapture`.
+#[test]
+#[ignore = "it measures, for minutes"]
+fn measured_with_the_controller_on_the_simulated_cluster() {
+    let count = |name: &str, usual: u64| {
+        let given = std::env::var(name).ok().and_then(|text| text.parse().ok());
+        given.unwrap_or(usual)
+    };
+    let quick = Duration::from_millis(20);
+    let fails = |share: f64| Behaviour::healthy().latency(quick).errors(share);
+    let rows = [
+        ("fails 100 %", fails(1.0)),
+        ("fails 20 %", fails(0.2)),
+        ("fails 5 %", fails(0.05)),
+        ("fails 1 %", fails(0.01)),
+        ("fails 0.5 %", fails(0.005)),
+        (
+            "takes 60 ms in place of 20",
+            fails(0.001).latency(quick * 3),
+        ),
+        ("is as good", fails(0.001)),
+    ];
+    for (name, new) in rows {
+        let releases = if name == "is as good" {
+            count("HEALTHY", 50)
+        } else {
+            count("RELEASES", 20)
+        };
+        let next = std::sync::atomic::AtomicU64::new(0);
+        let all = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+                scope.spawn(|| {
+                    loop {
+                        let seed = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        if seed >= releases {
+                            return;
+                        }
+                        let one = measure(seed + 1, new.clone());
+                        all.lock().unwrap().push(one);
+                    }
+                });
+            }
+        });
+        let all = all.into_inner().unwrap();
+        let promoted = all.iter().filter(|it| it.promoted).count();
+        let failed: Vec<f64> = all.iter().map(|it| it.failed).collect();
+        let seconds = all
+            .iter()
+            .map(|it| u32::try_from(it.seconds).unwrap_or(u32::MAX));
+        let seconds: Vec<f64> = seconds.map(f64::from).collect();
+        println!(
+            "| {name} | {promoted} of {} | {} ({}) | {} ({}) |",
+            all.len(),
+            quantile(failed.clone(), 50),
+            quantile(failed, 95),
+            quantile(seconds.clone(), 50),
+            quantile(seconds, 95)
+        );
+    }
+}

@@ -79,11 +79,7 @@ pub struct Tally {
 
 impl Tally {
     /// Whether nothing was requested.
-    #[expect(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "serde calls it with a reference"
-    )]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.requests == 0
     }
 }

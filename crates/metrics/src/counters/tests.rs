@@ -199,7 +199,8 @@ fn edges_are_the_bounds_above_the_quantiles_of_the_primary() {
         json!({"status": "success", "data": data}).to_string()
     };
     // Not in order, as a map may bring them; 0.5 ms is no whole number of them.
-    let rows: [(&[(&str, f64)], &[u32]); 3] = [
+    type Row<'a> = (&'a [(&'a str, f64)], &'a [u32]);
+    let rows: [Row<'_>; 3] = [
         (
             &[
                 ("+Inf", 1000.0),
