@@ -184,6 +184,9 @@ fn latencies_are_asked_for_by_both_ways_to_write_a_bound_and_told_by_the_bound()
     );
 }
 
+/// The buckets of a histogram, and the edges that are chosen.
+type Row<'a> = (&'a [(&'a str, f64)], &'a [u32]);
+
 #[test]
 fn edges_are_the_bounds_above_the_quantiles_of_the_primary() {
     assert_eq!(
@@ -199,7 +202,6 @@ fn edges_are_the_bounds_above_the_quantiles_of_the_primary() {
         json!({"status": "success", "data": data}).to_string()
     };
     // Not in order, as a map may bring them; 0.5 ms is no whole number of them.
-    type Row<'a> = (&'a [(&'a str, f64)], &'a [u32]);
     let rows: [Row<'_>; 3] = [
         (
             &[
