@@ -172,6 +172,10 @@ fn lines(cluster: &Cluster, release: &Release, now: DateTime<Utc>) -> Vec<Vec<St
             format!("{what}, since {}", since(then, now)),
         ));
     }
+    let released = release.slipway.release.as_ref().filter(|_| runs(release));
+    let known = released.and_then(|released| released.evidence.as_deref());
+    let says = known.and_then(|known| known.says.as_ref());
+    rows.extend(says.map(|says| row("evidence", says)));
     if let Some(paused) = &release.slipway.paused {
         rows.push(row("paused by", &paused.by));
     }

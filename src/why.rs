@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use slipway_api::{Phase, Side};
+use slipway_core::analysis::JudgeMode;
 use slipway_core::plan::{Plan, origin};
 use slipway_core::words::short;
 
@@ -34,6 +35,7 @@ pub(crate) async fn run(
     sentences.extend(wait(&release, now));
     if let Ok(plan) = &plan {
         sentences.extend(judgement(plan, &release, now));
+        sentences.extend(evidence(plan, &release));
     }
     if runs(&release) {
         sentences.extend(record::last_sentence(&release));
@@ -61,6 +63,7 @@ pub(crate) async fn run(
             "waitsFor": release.slipway.waiting,
             "hooks": record::hooks(&release),
             "pods": release.slipway.release.as_ref().map(|it| &it.pods),
+            "evidence": release.slipway.release.as_ref().map(|it| &it.evidence),
         }))?,
     }))
 }
@@ -152,6 +155,22 @@ fn judgement(plan: &Plan, release: &Release, now: DateTime<Utc>) -> Option<Strin
         "{checks}; {failed} of {} checks that may fail have failed{due}.",
         plan.threshold
     ))
+}
+
+/// What its requests say, while it runs; and what the test would have done that only watches.
+fn evidence(plan: &Plan, release: &Release) -> Option<String> {
+    let known = release.slipway.release.as_ref()?.evidence.as_deref()?;
+    if let Some(would) = &known.would {
+        return Some(format!(
+            "The sequential test, which only watches, would have {would}."
+        ));
+    }
+    let says = known.says.as_ref().filter(|_| runs(release))?;
+    Some(match plan.judge.mode {
+        JudgeMode::Off => return None,
+        JudgeMode::Shadow => format!("The sequential test only watches: {says}."),
+        JudgeMode::Protect | JudgeMode::Full => format!("Judged by evidence: {says}."),
+    })
 }
 
 fn traffic(release: &Release) -> Option<String> {

@@ -225,6 +225,55 @@ async fn why_tells_the_numbers() {
     }
 }
 
+/// The same with users whose requests are counted, and this mode of the sequential test.
+async fn at_weight_20_with_users(mode: &str, errors: f64) -> Stage {
+    let flags = [
+        "-mesh-provider=istio",
+        "-metrics-server=http://prometheus:9090",
+    ];
+    let mut stage = Stage::live(7, &flags);
+    stage.start();
+    stage.world.users().call("app.test", 100.0);
+    let steps = json!({"stepWeight": 20, "maxWeight": 60, "threshold": 5, "metrics": []});
+    stage.apply(&[deployment("app:v1", 2), canary("istio", &steps)]);
+    annotate(&stage, "Canary", "analysis-mode", mode);
+    let phase = stage.reach(&[Phase::Initialized], HOUR).await;
+    assert_eq!(phase, Phase::Initialized);
+    let fails = slipway_sim::Behaviour::healthy().errors(errors);
+    stage
+        .world
+        .script(slipway_sim::Which::image("app:v2"), fails);
+    set_image(&stage, "app:v2");
+    at_weight(&stage, 20).await;
+    stage
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_and_status_tell_what_requests_say_and_what_it_cost() {
+    let stage = at_weight_20_with_users("protect", 0.5).await;
+    assert_eq!(stage.reach(&[Phase::Failed], HOUR).await, Phase::Failed);
+    let why = said(&stage, "why app").await;
+    for expected in ["canary fails 50% of ", " user requests failed in "] {
+        assert!(why.contains(expected), "{expected}: {why}");
+    }
+    let stage = at_weight_20_with_users("full", 0.0).await;
+    tokio::time::sleep(Duration::from_secs(25)).await;
+    let numbers = "canary fails 0% of ";
+    let why = said(&stage, "why app").await;
+    assert!(
+        why.contains(&format!("Judged by evidence: {numbers}")),
+        "{why}"
+    );
+    let status = said(&stage, "status app").await;
+    assert!(status.contains(numbers), "{status}");
+    let stage = at_weight_20_with_users("shadow", 0.5).await;
+    let phase = stage.reach(&[Phase::Succeeded], HOUR).await;
+    assert_eq!(phase, Phase::Succeeded);
+    let why = said(&stage, "why app").await;
+    let watched = "The sequential test, which only watches, would have rolled back at ";
+    assert!(why.contains(watched), "{why}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_person_approves_pauses_resumes_aborts_and_retries_by_command() {
     let stage = initialised().await;
