@@ -12,10 +12,12 @@ use futures::FutureExt;
 use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use slipway_api::{Canary, CanaryStatus, Phase};
+use slipway_core::analysis;
 use slipway_core::decide::{decide, refuse};
 use slipway_core::decision::{Decision, Effect, Wake};
 use slipway_core::observation::{Observation, Obstacle, ObstacleCondition};
 use slipway_core::plan::{Plan, Problem, TargetKind};
+use slipway_core::words;
 use tracing::{debug, error, info};
 
 use crate::act::ActError;
@@ -249,6 +251,14 @@ impl Shell {
             let weight = routed.unwrap_or(status.canary_weight);
             self.metrics
                 .weight(&labels, slipway_core::weight::Weight::clamped(weight));
+        }
+        let slipway = status.slipway.as_ref();
+        let release = slipway.and_then(|slipway| slipway.release.as_ref());
+        if let Some(known) = release.and_then(|release| release.evidence.as_deref()) {
+            let worse = analysis::evidence(known, &plan.judge, plan.steps().len());
+            let would = known.would.as_deref();
+            let rolled_back = would.is_some_and(|would| would.starts_with(words::ROLLED_BACK));
+            self.metrics.evidence(&labels, worse, rolled_back);
         }
     }
 }

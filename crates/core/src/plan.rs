@@ -337,6 +337,14 @@ pub enum AutoscalerKind {
 }
 
 impl Plan {
+    /// The weights of a release by weight, in order; none of another.
+    pub fn steps(&self) -> &[Weight] {
+        match &self.strategy {
+            Strategy::Canary { steps, .. } => steps,
+            Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => &[],
+        }
+    }
+
     /// The hooks of that type, in order.
     pub fn hooks_of(&self, kind: HookKind) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter(move |hook| hook.kind == kind)

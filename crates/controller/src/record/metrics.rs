@@ -135,6 +135,8 @@ impl FlaggerMetrics {
 /// Those that Flagger does not have.
 struct OwnMetrics {
     leader: Gauge,
+    evidence: Family<ReleaseLabels, FloatGauge>,
+    would_roll_back: Family<ReleaseLabels, Gauge>,
     decisions: Family<KindLabels, Counter>,
     reconcile: Histogram,
     api_requests: Family<ApiLabels, Counter>,
@@ -153,6 +155,16 @@ impl OwnMetrics {
                 "slipway_leader",
                 "Whether this process leads",
                 Gauge::default(),
+            ),
+            evidence: family(
+                registry,
+                "slipway_evidence",
+                "Evidence that the canary is worse than tolerated, as its decimal logarithm: at 3 an alpha of 0.001 takes it back",
+            ),
+            would_roll_back: family(
+                registry,
+                "slipway_would_roll_back",
+                "Whether the sequential test, which only watches, would have taken the last release back",
             ),
             decisions: family(
                 registry,
@@ -281,6 +293,17 @@ impl Metrics {
         weights.get_or_create(&primary).set(canary.rest().percent());
     }
 
+    /// What the requests of its last release say: the natural logarithm of the evidence against it, and whether the test that only watches would have
+    /// taken it back.
+    pub fn evidence(&self, release: &ReleaseLabels, log: f64, would_roll_back: bool) {
+        self.show(release, |_| {});
+        let own = &self.inner.own;
+        let decimal = log / std::f64::consts::LN_10;
+        own.evidence.get_or_create(release).set(decimal);
+        let would = own.would_roll_back.get_or_create(release);
+        would.set(i64::from(would_roll_back));
+    }
+
     /// The check read that value. The built-in duration is read in milliseconds and shown in seconds, as Flagger shows it.
     pub fn reading(&self, release: &ReleaseLabels, check: &MetricCheck, value: f64) {
         self.show(release, |shown| {
@@ -346,6 +369,8 @@ impl Metrics {
         let flagger = &self.inner.flagger;
         flagger.status.remove(release);
         flagger.duration.remove(release);
+        self.inner.own.evidence.remove(release);
+        self.inner.own.would_roll_back.remove(release);
         for workload in workloads(release) {
             flagger.weight.remove(&workload);
         }

@@ -85,13 +85,6 @@ fn users_weight(draft: &Draft<'_>) -> Option<Weight> {
     (is_weighted && !draft.case.reached(weight).is_zero()).then_some(weight)
 }
 
-fn weights<'a>(draft: &Draft<'a>) -> &'a [Weight] {
-    match &draft.case.plan.strategy {
-        Strategy::Canary { steps, .. } => steps,
-        Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => &[],
-    }
-}
-
 /// Asks for the counters when those that came last are a tick old.
 fn ask(draft: &mut Draft<'_>) {
     let (now, tick) = (draft.case.now, draft.case.plan.judge.tick);
@@ -150,7 +143,7 @@ fn look(draft: &mut Draft<'_>) -> Option<Verdict> {
         seen.slow.clear();
     }
     let stage = Stage {
-        steps: weights(draft),
+        steps: draft.case.plan.steps(),
         weight,
         stood: now - weight_since,
     };
@@ -220,7 +213,7 @@ fn is_blind(draft: &Draft<'_>, known: &Evidence) -> bool {
 
 /// Back to the first weight: the evidence against the canary is not enough to take it back, and too much to give it so many users.
 fn retreat(mut draft: Draft<'_>) -> Decision {
-    let first = weights(&draft).first().copied().unwrap_or_default();
+    let first = draft.case.plan.steps().first().copied().unwrap_or_default();
     let now = draft.case.now;
     draft.status.phase = Phase::Progressing;
     draft.status.canary_weight = first.percent();

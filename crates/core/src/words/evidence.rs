@@ -139,10 +139,13 @@ pub fn retreats(plan: &Plan, first: Weight, numbers: &str) -> Note {
     )
 }
 
+/// What the test would have done that would have taken a release back.
+pub const ROLLED_BACK: &str = "rolled back";
+
 /// What the test would have done, where it only watches; nothing for what it would have left alone.
 pub fn would_have(verdict: Verdict) -> Option<&'static str> {
     match verdict {
-        Verdict::RollBack(_) => Some("rolled back"),
+        Verdict::RollBack(_) => Some(ROLLED_BACK),
         Verdict::Retreat => Some("sent back to its first weight"),
         Verdict::Hold(_) | Verdict::Advance => None,
     }

@@ -29,6 +29,7 @@ fn everything_happens_to(metrics: &Metrics, release: &ReleaseLabels) {
     );
     metrics.reading(release, &check("success", MetricSource::SuccessRate), 99.5);
     metrics.tick(release, Duration::from_millis(20));
+    metrics.evidence(release, 1000.0_f64.ln(), true);
     metrics.outcome(release, &strategy, Outcome::Succeeded);
     metrics.outcome(release, &strategy, Outcome::Skipped);
     metrics.outcome(release, &strategy, Outcome::Failed);
@@ -62,6 +63,8 @@ fn the_series_are_flaggers() {
         r#"flagger_canary_successes_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="completed"} 1"#,
         r#"flagger_canary_successes_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="skipped"} 1"#,
         r#"flagger_canary_failures_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="completed"} 1"#,
+        r#"slipway_evidence{name="podinfo",namespace="test"} 2.99999"#,
+        r#"slipway_would_roll_back{name="podinfo",namespace="test"} 1"#,
     ] {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }

@@ -75,10 +75,7 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
 }
 
 fn weights(plan: &Plan) -> Vec<Weight> {
-    match &plan.strategy {
-        Strategy::Canary { steps, .. } => steps.clone(),
-        Strategy::BlueGreen { .. } | Strategy::AbTesting { .. } => Vec::new(),
-    }
+    plan.steps().to_vec()
 }
 
 /// Fewer steps, a larger stride anywhere, or an end at a lower weight: each judges less before all users have the revision.
