@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # A real Prometheus on the node of node.sh, at 10.10.0.1:9090 for pods and for the suites. What it scrapes is in prometheus.yml.
+# SLIPWAY_E2E_SCRAPE=5s has it scrape less often than every second, as real ones do.
 # usage: prometheus.sh up DIR | down DIR    DIR is the node's; `node.sh down` ends Prometheus as well
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +10,8 @@ source "$here/space.sh"
 
 boot() {
   cd "$1"
-  cp "$here/prometheus.yml" prometheus.yml   # beside the kubeconfig that it names
+  # Beside the kubeconfig that it names.
+  sed "s/{scrape_interval: 1s,/{scrape_interval: ${SLIPWAY_E2E_SCRAPE:-1s},/" "$here/prometheus.yml" > prometheus.yml
   start prometheus prometheus --config.file=prometheus.yml --storage.tsdb.path=prometheus --storage.tsdb.retention.time=1d \
     --web.listen-address="$node_ip:9090" --web.enable-lifecycle --log.level=warn
   wait_for 30 Prometheus curl -sf "$node_ip:9090/-/ready"

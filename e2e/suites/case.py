@@ -50,6 +50,8 @@ class Story:
     # On these a plain `e2e/run` tells it; on the others only --all does.
     core: tuple[str, ...]
     under: Under
+    # It measures, for many minutes: told only to who names it.
+    measures: bool = False
 
     @property
     def about(self) -> str:
@@ -64,11 +66,11 @@ INSIDE = tuple(name for name in EVERY if name != "gateway")
 
 
 def story(
-    *, backends: tuple[str, ...] = EVERY, core: tuple[str, ...] = (), under: Under = Under.SHARED
+    *, backends: tuple[str, ...] = EVERY, core: tuple[str, ...] = (), under: Under = Under.SHARED, measures: bool = False
 ) -> Callable[[Tell], Tell]:
     """Registers a function as a story, under its name."""
     def register(tell: Tell) -> Tell:
-        STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, under))
+        STORIES.append(Story(tell.__name__.replace("_", "-"), tell, backends, core, under, measures))
         return tell
 
     return register
@@ -88,6 +90,8 @@ class Case:
     changed_at: float = 0.0
     # The kind of the target.
     kind: str = "Deployment"
+    # The tag of the revision that serves before the release.
+    first: str = "v1"
 
     def __post_init__(self) -> None:
         self.backend = BACKENDS[self.backend_name]
@@ -106,8 +110,8 @@ class Case:
         return {"threshold": self.backend.threshold, **self.backend.steps}
 
     def deploy(self, *, deadline: int = 60, more: Object | None = None) -> None:
-        """A namespace with the application at v1, its container with what else is said."""
-        target = objects.deployment(self.ns, "v1", deadline)
+        """A namespace with the application at its first revision, its container with what else is said."""
+        target = objects.deployment(self.ns, self.first, deadline)
         target["spec"]["template"]["spec"]["containers"][0] |= more or {}
         target = objects.as_daemon_set(target) if self.kind == "DaemonSet" else target
         self.world.apply(objects.namespace(self.ns), objects.config(self.ns, "hello"), target)
@@ -128,6 +132,14 @@ class Case:
         """Waits until the release is at rest for the first time; without that there is nothing to tell."""
         if not self.reaches("Initialized", seconds=90):
             raise RuntimeError(f"not initialised after 90 s: {json.dumps(self.status())[:1500]}")
+
+    def start_judged(self, analysis: Object, **settings: str) -> None:
+        """Likewise, to be judged by evidence in small steps: its checks come once a minute, and may fail five times."""
+        pace = {"interval": "1m", "threshold": 5, "stepWeight": 0, "stepWeights": [1, 5, 10, 25, 50]}
+        self.start(analysis=pace | analysis)
+        named = {"analysis-mode": "full", **{name.replace("_", "-"): value for name, value in settings.items()}}
+        annotations = {f"slipway.dev/{name}": value for name, value in named.items()}
+        self.world.kube.patch("flagger.app/v1beta1", "Canary", self.ns, APP, {"metadata": {"annotations": annotations}})
 
     def start_with_replicas(self, replicas: int) -> None:
         """Likewise, under so many Slipways of its own, of which one leads."""
@@ -229,6 +241,12 @@ class Case:
             if found[-1:] != [weight]:
                 found.append(weight)
         return found
+
+    def expect_reason(self, *parts: str) -> None:
+        """Expects the reason for the end to have all of these parts."""
+        reason = str(self.status().get("slipway", {}).get("reason"))
+        self.notes.append(reason)
+        self.expect(all(part in reason for part in parts), f"the reason does not speak of {' and '.join(parts)}: {reason}")
 
     def expect_weights(self, *wanted: int) -> None:
         """Expects exactly these weights of the canary, one after the other."""

@@ -32,6 +32,15 @@ REVISIONS: dict[str, dict[str, str]] = {
     "slow": {"LATENCY": "900ms"},
     "never-ready": {"NEVER_READY": "true"},
     "crash": {"CRASH_AFTER": "40"},
+    "broken": {"ERROR_RATE": "1"},
+    # For measuring: everything usually fails once in a thousand requests, and takes 20 ms.
+    "usual": {"ERROR_RATE": "0.001", "LATENCY": "20ms"},
+    "usual-2": {"ERROR_RATE": "0.001", "LATENCY": "20ms"},
+    "fails-100": {"ERROR_RATE": "1", "LATENCY": "20ms"},
+    "fails-20": {"ERROR_RATE": "0.2", "LATENCY": "20ms"},
+    "fails-5": {"ERROR_RATE": "0.05", "LATENCY": "20ms"},
+    "fails-1": {"ERROR_RATE": "0.01", "LATENCY": "20ms"},
+    "twice-as-slow": {"ERROR_RATE": "0.001", "LATENCY": "40ms"},
 }
 
 

@@ -142,7 +142,7 @@ class World:
     def users(self, name: str, url: str, proxy: str | None, rate: int) -> Users:
         """Starts a client that runs until it is stopped."""
         log = self.results / f"{name}.jsonl"
-        command = [str(self.program), "client", "--url", url, "--rate", str(rate), "--duration", "10m", "--timeout", "10s"]
+        command = [str(self.program), "client", "--url", url, "--rate", str(rate), "--duration", "30m", "--timeout", "10s"]
         command += ["--out", str(log)]
         command += ["--proxy", proxy] if proxy else []
         return Users(subprocess.Popen(command, stdout=subprocess.PIPE, text=True), log)
