@@ -26,7 +26,7 @@ def broken_release_judged(case: Case) -> None:
 
 @story(backends=JUDGED, core=("istio",))
 def healthy_release_judged(case: Case) -> None:
-    """A healthy release earns each step, has all users while the primary stands by, and is promoted; checks alone would take minutes more."""
+    """A healthy release earns each step, has all users while the primary stands by, and is promoted; checks alone take longer."""
     case.start_judged({}, tick="5s", min_step="5s", max_impact="10%", soak="10s")
     case.serve()
     case.release("v2")
