@@ -151,6 +151,12 @@ pub mod annotation {
     pub const ERROR_FLOOR: &str = "slipway.dev/error-floor";
     /// Time between two looks of the sequential test.
     pub const TICK: &str = "slipway.dev/tick";
+    /// The canary's first weight: `auto`, or in whole percent.
+    pub const FIRST_WEIGHT: &str = "slipway.dev/first-weight";
+    /// The latencies that requests are counted by: `auto`, or in seconds, such as `0.1,0.5`.
+    pub const LATENCY_EDGES: &str = "slipway.dev/latency-edges";
+    /// How much each metric counts, such as `errors=3,latency=1`.
+    pub const METRIC_WEIGHTS: &str = "slipway.dev/metric-weights";
     /// How long the latency of a canary is not judged, from its first user on.
     pub const WARMUP: &str = "slipway.dev/warmup";
     /// The shortest time at a weight.
@@ -171,7 +177,7 @@ pub mod annotation {
     pub const ON_SHARED_INCIDENT: &str = "slipway.dev/on-shared-incident";
 
     /// The keys of the sequential test, in the order of the reference.
-    pub const JUDGE: [&str; 16] = [
+    pub const JUDGE: [&str; 19] = [
         ANALYSIS_MODE,
         ALPHA,
         BETA,
@@ -183,9 +189,12 @@ pub mod annotation {
         MIN_STEP,
         MAX_STEP,
         SOAK,
+        FIRST_WEIGHT,
         EVIDENCE,
         BRAKE,
         CLIFF,
+        LATENCY_EDGES,
+        METRIC_WEIGHTS,
         ON_INSUFFICIENT_DATA,
         ON_SHARED_INCIDENT,
     ];

@@ -18,7 +18,7 @@ mod tests;
 
 pub use binomial::{clean_step, floor_step, is_enough};
 pub use count::GROWTHS;
-pub use counters::{CounterSeries, Counters, Counts, count, slower_than};
+pub use counters::{CounterSeries, Counters, Counts, count, rate, slower_than};
 pub use judge::{Arm, Cause, Hold, Pair, Seen, Stage, Verdict, conclude, evidence, learn, loudest};
 pub(crate) use number::{real, whole};
 pub use plan::first_weight;

@@ -120,6 +120,45 @@ fn each_annotation_means_what_the_reference_says() {
 }
 
 #[test]
+fn what_stands_on_the_sequential_test_is_read_as_it_is_written() {
+    let all: Pairs<'_> = &[
+        ("analysis-mode", "full"),
+        ("alpha", "0.01"),
+        ("max-impact", "1%"),
+        ("error-floor", "0.2"),
+        ("tick", "5s"),
+        ("soak", "0s"),
+        ("first-weight", "2%"),
+        ("evidence", "count"),
+        ("brake", "0"),
+        ("cliff", "80%/10req/3ticks"),
+        ("latency-edges", "0.1, 2.5"),
+        ("metric-weights", "errors=3,latency=0"),
+        ("on-insufficient-data", "advance"),
+    ];
+    let plan = plan(&steps(), all, &[]).unwrap();
+    let judge = &plan.judge;
+    for (key, text) in all {
+        let told = judge.text(&format!("slipway.dev/{key}"));
+        let expected = match *text {
+            "0.2" => "0.2%",
+            "2%" => "2",
+            "0.1, 2.5" => "0.1,2.5",
+            other => other,
+        };
+        assert_eq!(told, expected, "{key}");
+    }
+    assert!((judge.max_impact - 0.01).abs() < 1e-12);
+    assert_eq!(
+        (judge.brake, judge.edges.clone()),
+        (None, Some(vec![100, 2500]))
+    );
+    assert!(judge.weight_of("slower than 100ms") < 1e-12 && judge.weight_of("errors") > 2.9);
+    // Who judges by evidence holds without it, unless it is said otherwise.
+    assert_eq!(plan.on_no_data, slipway_core::plan::Silence::Hold);
+}
+
+#[test]
 fn an_objective_replaces_the_bound_of_the_built_in_check_and_leaves_other_checks() {
     let metrics = json!([
         {"name": "request-success-rate", "thresholdRange": {"min": 90}, "interval": "5m"},
@@ -218,6 +257,52 @@ fn p10_a_value_that_does_not_parse_names_annotation_value_and_what_is_allowed() 
         ("skip-analysis", "1", flag),
         ("paused", "True", flag),
         ("settle", "5", "must be a duration, such as 5s or 0s"),
+        (
+            "analysis-mode",
+            "on",
+            "must be off, shadow, protect or full",
+        ),
+        (
+            "alpha",
+            "0",
+            "must be a chance above 0 and at most 0.5, such as 0.001",
+        ),
+        (
+            "max-impact",
+            "0%",
+            "must be a percentage above 0 and at most 100, such as 0.25%",
+        ),
+        (
+            "tolerance",
+            "0.9",
+            "must be an odds ratio from 1 to 100, such as 1.25",
+        ),
+        (
+            "tick",
+            "11m",
+            "must be a duration from 1s to 10m, such as 10s",
+        ),
+        ("brake", "1", "must be 0, or evidence above 1 such as 20"),
+        (
+            "cliff",
+            "50%/0req/2ticks",
+            "must be a share, requests and ticks, such as 50%/5req/2ticks",
+        ),
+        (
+            "latency-edges",
+            "0.5,0.1",
+            "must be auto, or one to three bounds of the histogram in seconds, growing, such as 0.1,0.5",
+        ),
+        (
+            "metric-weights",
+            "errors=0,latency=0",
+            "must be errors=NUMBER,latency=NUMBER, not both 0, such as errors=3,latency=1",
+        ),
+        (
+            "on-shared-incident",
+            "pass",
+            "must be hold, advance or rollback",
+        ),
         (
             "approve",
             "all",

@@ -268,6 +268,21 @@ async fn evidence_that_is_worrying_but_not_enough_sends_the_canary_back_to_its_f
     assert_eq!(end, Phase::Failed, "{:#?}", stage.events());
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_traffic_is_low_the_first_weight_is_raised_so_that_its_step_ends() {
+    for (rate, first, said) in [(3.0, 10, "auto"), (100.0, 1, "auto"), (100.0, 3, "3")] {
+        let annotations = [("analysis-mode", "full"), ("first-weight", said)];
+        let stage = initialised(11, &annotations).await;
+        stage.world.users().call("app.test", rate);
+        sleep(Duration::from_mins(5)).await;
+        runs(&stage, "app:v2", 0.001);
+        stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+        let has_users = |stage: &Stage| stage.status().canary_weight > 0;
+        assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
+        assert_eq!(stage.status().canary_weight, first, "{rate}/s");
+    }
+}
+
 /// One release of a measurement: how it ended, requests that failed, seconds from its first user on.
 struct Measured {
     promoted: bool,

@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use slipway_api::{COUNTED_PODS, Evidence, Side};
 
 use super::judge::{Arm, Pair, Seen};
-use super::number::whole;
+use super::number::{real, whole};
 
 /// The counters of both sides.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -107,6 +107,27 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
         errors: counted.errors,
         slow: counted.slow(known.edges.as_deref().unwrap_or_default()),
         is_of_one_weight,
+    }
+}
+
+/// How many requests a second the primary got while these samples were taken; 0 for fewer than two scrapes.
+pub fn rate(counters: &Counters) -> f64 {
+    let ours = |one: &&CounterSeries| {
+        one.side == Side::Primary && matches!(one.counts, Counts::Good | Counts::Failed)
+    };
+    let series = || counters.series.iter().filter(ours);
+    let times = || series().flat_map(|one| one.samples.iter().map(|(at, _)| *at));
+    let (Some(first), Some(last)) = (times().min(), times().max()) else {
+        return 0.0;
+    };
+    let grown: u64 = series()
+        .map(|one| growth(&one.samples, Mark::Sample(0)))
+        .sum();
+    let seconds = (last - first).as_seconds_f64();
+    if seconds > 0.0 {
+        real(grown) / seconds
+    } else {
+        0.0
     }
 }
 

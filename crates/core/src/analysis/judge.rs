@@ -235,7 +235,7 @@ fn note_gross(known: &mut Evidence, settings: &JudgeSettings, errors: Pair) {
 
 /// The logarithm of the evidence that the canary is worse than tolerated: the weighted mean over the metrics, accounts that are not open count 1.
 pub fn evidence(known: &Evidence, settings: &JudgeSettings, steps: usize) -> f64 {
-    let weight = |name: &str| settings.weights.get(name).copied().unwrap_or(1.0);
+    let weight = |name: &str| settings.weight_of(name);
     let all: f64 = known.metrics.keys().map(|name| weight(name)).sum();
     let logs: Vec<f64> = known
         .metrics

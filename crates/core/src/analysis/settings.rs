@@ -8,6 +8,7 @@ use slipway_api::go;
 use slipway_api::names::annotation;
 
 use crate::plan::Silence;
+use crate::weight::Weight;
 
 /// The part that the test plays, the least first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +175,8 @@ pub struct JudgeSettings {
     pub max_step: TimeDelta,
     /// How long the canary has all traffic while the primary stands by, in `full`, before it is promoted.
     pub soak: TimeDelta,
+    /// The canary's first weight in `full`; `None`: as much as its traffic asks for, and at least the plan's.
+    pub first_weight: Option<Weight>,
     /// How the evidence is gathered.
     pub bets: Bets,
     /// The evidence at which the canary goes back to its first weight; `None`: it does not.
@@ -184,7 +187,9 @@ pub struct JudgeSettings {
     pub on_insufficient: Policy,
     /// What is done while the primary is degraded itself.
     pub on_shared: Policy,
-    /// How much each metric counts; one that is absent counts 1.
+    /// The latencies that requests are counted by, in milliseconds; `None`: those that the primary's histogram tells.
+    pub edges: Option<Vec<u32>>,
+    /// How much each metric counts, by its name or by `latency` for all of them that are one; one that is absent counts 1.
     pub weights: BTreeMap<String, f64>,
 }
 
@@ -202,6 +207,7 @@ impl Default for JudgeSettings {
             min_step: TimeDelta::seconds(60),
             max_step: TimeDelta::minutes(15),
             soak: TimeDelta::minutes(3),
+            first_weight: None,
             bets: Bets::Tick,
             brake: Some(20.0),
             cliff: Cliff {
@@ -211,6 +217,7 @@ impl Default for JudgeSettings {
             },
             on_insufficient: Policy::Hold,
             on_shared: Policy::Hold,
+            edges: None,
             weights: BTreeMap::new(),
         }
     }
@@ -220,6 +227,13 @@ impl JudgeSettings {
     /// Whether the canary has all traffic for a while before it is promoted.
     pub fn soaks(&self) -> bool {
         self.mode == JudgeMode::Full && self.soak > TimeDelta::zero()
+    }
+
+    /// How much a metric counts.
+    pub fn weight_of(&self, metric: &str) -> f64 {
+        let named = self.weights.get(metric);
+        let latency = || self.weights.get("latency").filter(|_| metric != "errors");
+        named.or_else(latency).copied().unwrap_or(1.0)
     }
 
     /// One setting in the words of its annotation; empty for a key that is none of the test's.
@@ -237,6 +251,25 @@ impl JudgeSettings {
             annotation::MIN_STEP => go::format_duration(self.min_step),
             annotation::MAX_STEP => go::format_duration(self.max_step),
             annotation::SOAK => go::format_duration(self.soak),
+            annotation::FIRST_WEIGHT => {
+                let auto = || "auto".to_owned();
+                self.first_weight.map_or_else(auto, |it| it.to_string())
+            }
+            annotation::LATENCY_EDGES => match &self.edges {
+                Some(edges) => {
+                    let seconds = |edge: &u32| (f64::from(*edge) / 1000.0).to_string();
+                    edges.iter().map(seconds).collect::<Vec<_>>().join(",")
+                }
+                None => "auto".to_owned(),
+            },
+            annotation::METRIC_WEIGHTS => {
+                let told = self.weights.iter().map(|(name, it)| format!("{name}={it}"));
+                let told: Vec<String> = told.collect();
+                if told.is_empty() {
+                    return "equal".to_owned();
+                }
+                told.join(",")
+            }
             annotation::EVIDENCE => self.bets.as_str().to_owned(),
             annotation::BRAKE => self.brake.unwrap_or_default().to_string(),
             annotation::CLIFF => self.cliff.to_string(),

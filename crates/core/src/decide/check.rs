@@ -44,6 +44,9 @@ pub(super) fn tick(mut draft: Draft<'_>) -> Decision {
         .case
         .release()
         .map_or((0, false), |release| (release.tick, release.tested));
+    if evidence::asks_for_first_weight(&mut draft) {
+        return unanswered(draft);
+    }
     let outcome = match (strategy_has_begun(&draft), tested) {
         (true, _) => judge(&mut draft, tick),
         (false, false) => hooks(&mut draft, HookKind::PreRollout, tick),
@@ -370,7 +373,8 @@ fn take(mut draft: Draft<'_>, next: Move) -> Decision {
             draft.release().mirrored = true;
             draft.tell(words::weight_advanced(plan, 0));
         }
-        Move::Weigh(weight) => {
+        Move::Weigh(planned) => {
+            let weight = evidence::first_weight(&draft, planned);
             draft.status.canary_weight = weight.percent();
             draft.release().mirrored = false;
             evidence::begin(&mut draft);

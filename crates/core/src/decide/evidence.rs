@@ -21,11 +21,48 @@ const SPREAD: TimeDelta = TimeDelta::seconds(5);
 
 /// Remembers that the canary has users from now on, so that what came before is not counted.
 pub(super) fn begin(draft: &mut Draft<'_>) {
-    let now = draft.case.now;
-    if draft.case.plan.judge.mode == JudgeMode::Off {
+    let (now, judge) = (draft.case.now, &draft.case.plan.judge);
+    if judge.mode == JudgeMode::Off {
         return;
     }
-    draft.release().evidence.get_or_insert_with(|| since(now));
+    let edges = judge.edges.clone();
+    let known = draft.release().evidence.get_or_insert_with(|| since(now));
+    known.edges = edges.or_else(|| known.edges.take());
+}
+
+/// Whether the traffic is still asked for that says what the first weight is.
+pub(super) fn asks_for_first_weight(draft: &mut Draft<'_>) -> bool {
+    if !needs_traffic(draft) {
+        return false;
+    }
+    if newest(draft, &round(draft)).is_some() {
+        return false;
+    }
+    ask(draft);
+    true
+}
+
+fn needs_traffic(draft: &Draft<'_>) -> bool {
+    let judge = &draft.case.plan.judge;
+    judge.mode == JudgeMode::Full
+        && judge.first_weight.is_none()
+        && draft.case.status.canary_weight == 0
+        && !draft.case.plan.steps().is_empty()
+}
+
+/// The first weight of a canary, in place of the plan's: as it is said, or as its traffic asks for.
+pub(super) fn first_weight(draft: &Draft<'_>, planned: Weight) -> Weight {
+    let judge = &draft.case.plan.judge;
+    if judge.mode != JudgeMode::Full || draft.case.status.canary_weight != 0 {
+        return planned;
+    }
+    let steps = draft.case.plan.steps();
+    let raised = match (judge.first_weight, counters(draft)) {
+        (Some(said), _) => Some(said),
+        (None, Some(counters)) => analysis::first_weight(steps, judge, analysis::rate(counters)),
+        (None, None) => None,
+    };
+    raised.unwrap_or(planned)
 }
 
 fn since(now: DateTime<Utc>) -> Box<Evidence> {

@@ -74,7 +74,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 35] = [
+pub const KEYS: [&str; 38] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -105,9 +105,12 @@ pub const KEYS: [&str; 35] = [
     annotation::MIN_STEP,
     annotation::MAX_STEP,
     annotation::SOAK,
+    annotation::FIRST_WEIGHT,
     annotation::EVIDENCE,
     annotation::BRAKE,
     annotation::CLIFF,
+    annotation::LATENCY_EDGES,
+    annotation::METRIC_WEIGHTS,
     annotation::ON_INSUFFICIENT_DATA,
     annotation::ON_SHARED_INCIDENT,
 ];

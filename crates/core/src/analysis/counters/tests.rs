@@ -153,6 +153,38 @@ fn slow_requests_are_those_that_were_timed_and_not_within_an_edge_which_is_chose
     assert_eq!(known.edges, Some(vec![250]));
 }
 
+#[test]
+fn the_rate_is_the_primarys_over_the_time_that_its_samples_cover() {
+    use Counts::{Failed, Good, Timed};
+    use Side::{Canary, Primary};
+    let rows: [(Vec<CounterSeries>, f64); 4] = [
+        (vec![], 0.0),
+        (vec![series(Primary, "p", Good, &[(5, 70.0)])], 0.0),
+        (
+            vec![
+                series(Primary, "p", Good, &[(5, 70.0), (15, 120.0)]),
+                series(Primary, "q", Failed, &[(10, 0.0), (15, 50.0)]),
+                series(Primary, "p", Timed, &[(5, 70.0), (15, 120.0)]),
+                series(Canary, "c", Good, &[(5, 0.0), (15, 900.0)]),
+            ],
+            10.0,
+        ),
+        // A restart: the counter began again.
+        (
+            vec![series(Primary, "p", Good, &[(0, 900.0), (10, 20.0)])],
+            2.0,
+        ),
+    ];
+    for (series, expected) in rows {
+        let counters = Counters {
+            series,
+            edges: None,
+        };
+        let found = rate(&counters);
+        assert!((found - expected).abs() < 1e-9, "{counters:?}: {found}");
+    }
+}
+
 /// One pod: the offset of its scrapes, and in each second whether it restarts and how many requests succeed and fail.
 type Life = (i64, Vec<(bool, u8, u8)>);
 

@@ -1,10 +1,13 @@
 //! The annotations of the sequential test: their grammar, and the settings that they make.
 
+use std::collections::BTreeMap;
+
 use slipway_api::names::annotation;
 
 use super::Tuning;
 use super::value::{Value, percent, span};
 use crate::analysis::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};
+use crate::weight::Weight;
 
 /// The value of an annotation of the test.
 ///
@@ -53,6 +56,15 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
         annotation::CLIFF => Cliff::parse(text)
             .map(Value::Cliff)
             .ok_or("must be a share, requests and ticks, such as 50%/5req/2ticks"),
+        annotation::FIRST_WEIGHT => first_weight(text)
+            .map(Value::FirstWeight)
+            .ok_or("must be auto, or a whole percentage from 1 to 100"),
+        annotation::LATENCY_EDGES => edges(text)
+            .map(Value::Edges)
+            .ok_or("must be auto, or one to three bounds of the histogram in seconds, growing, such as 0.1,0.5"),
+        annotation::METRIC_WEIGHTS => metric_weights(text)
+            .map(Value::MetricWeights)
+            .ok_or("must be errors=NUMBER,latency=NUMBER, not both 0, such as errors=3,latency=1"),
         annotation::ON_INSUFFICIENT_DATA | annotation::ON_SHARED_INCIDENT => Policy::parse(text)
             .map(Value::Policy)
             .ok_or("must be hold, advance or rollback"),
@@ -62,6 +74,50 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
 
 fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+fn first_weight(text: &str) -> Option<Option<Weight>> {
+    if text == "auto" {
+        return Some(None);
+    }
+    let whole: i64 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
+    (1..=100)
+        .contains(&whole)
+        .then(|| Some(Weight::clamped(whole)))
+}
+
+fn edges(text: &str) -> Option<Option<Vec<u32>>> {
+    /// How many latencies the state has room for.
+    const MOST: usize = 3;
+    if text == "auto" {
+        return Some(None);
+    }
+    let mut edges: Vec<u32> = Vec::new();
+    for word in text.split(',') {
+        let span = span(&format!("{}s", word.trim()))?;
+        let whole = u32::try_from(span.num_milliseconds()).ok()?;
+        let is_whole = chrono::TimeDelta::milliseconds(whole.into()) == span;
+        if !is_whole || edges.last().map_or(whole == 0, |last| whole <= *last) {
+            return None;
+        }
+        edges.push(whole);
+    }
+    (edges.len() <= MOST).then_some(Some(edges))
+}
+
+fn metric_weights(text: &str) -> Option<BTreeMap<String, f64>> {
+    let mut weights = BTreeMap::new();
+    for word in text.split(',') {
+        let (name, weight) = word.trim().split_once('=')?;
+        let weight = number(weight).filter(|weight| (0.0..=1000.0).contains(weight))?;
+        if !["errors", "latency"].contains(&name)
+            || weights.insert(name.to_owned(), weight).is_some()
+        {
+            return None;
+        }
+    }
+    let counts = |name: &str| weights.get(name).is_none_or(|weight| *weight > 0.0);
+    (counts("errors") || counts("latency")).then_some(weights)
 }
 
 /// The settings that the annotations in force make.
@@ -80,6 +136,9 @@ fn set(settings: &mut JudgeSettings, key: &str, value: &Value) {
         (_, Value::Mode(mode)) => settings.mode = *mode,
         (_, Value::Bets(bets)) => settings.bets = *bets,
         (_, Value::Cliff(cliff)) => settings.cliff = *cliff,
+        (_, Value::FirstWeight(weight)) => settings.first_weight = *weight,
+        (_, Value::Edges(edges)) => settings.edges.clone_from(edges),
+        (_, Value::MetricWeights(weights)) => settings.weights.clone_from(weights),
         (annotation::ALPHA, Value::Number(chance)) => settings.alpha = *chance,
         (annotation::BETA, Value::Number(chance)) => settings.beta = *chance,
         (annotation::TOLERANCE, Value::Number(odds)) => settings.tolerance = *odds,
@@ -115,6 +174,7 @@ pub(super) fn weaker(key: &str, new: &JudgeSettings, old: &JudgeSettings) -> Opt
         annotation::WARMUP => new.warmup > old.warmup,
         annotation::SOAK => new.soak < old.soak,
         annotation::MIN_STEP => new.min_step < old.min_step,
+        annotation::FIRST_WEIGHT => new.first_weight > old.first_weight,
         annotation::BRAKE => brake(new) > brake(old),
         annotation::CLIFF => {
             new.cliff.share > old.cliff.share

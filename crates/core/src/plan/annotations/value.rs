@@ -1,5 +1,7 @@
 //! The grammar of each annotation: durations with a unit, whole percents or fractions, lists with commas.
 
+use std::collections::BTreeMap;
+
 use chrono::TimeDelta;
 use slipway_api::go;
 use slipway_api::names::annotation;
@@ -7,6 +9,7 @@ use slipway_api::names::annotation;
 use super::judge;
 use crate::analysis::{Bets, Cliff, JudgeMode, Policy};
 use crate::plan::{CanaryReplicas, Silence};
+use crate::weight::Weight;
 
 /// A value that is right.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,6 +46,12 @@ pub(super) enum Value {
     Cliff(Cliff),
     /// What follows where the sequential test cannot tell.
     Policy(Policy),
+    /// The canary's first weight, where it is said.
+    FirstWeight(Option<Weight>),
+    /// Latencies in milliseconds, growing, where they are said.
+    Edges(Option<Vec<u32>>),
+    /// How much each metric counts.
+    MetricWeights(BTreeMap<String, f64>),
 }
 
 /// A gate that a person opens.
