@@ -120,6 +120,63 @@ fn each_annotation_means_what_the_reference_says() {
 }
 
 #[test]
+fn p10_a_value_of_the_sequential_test_that_does_not_parse_says_what_is_allowed() {
+    let rows = [
+        (
+            "analysis-mode",
+            "on",
+            "must be off, shadow, protect or full",
+        ),
+        (
+            "alpha",
+            "0",
+            "must be a chance above 0 and at most 0.5, such as 0.001",
+        ),
+        (
+            "max-impact",
+            "0%",
+            "must be a percentage above 0 and at most 100, such as 0.25%",
+        ),
+        (
+            "tolerance",
+            "0.9",
+            "must be an odds ratio from 1 to 100, such as 1.25",
+        ),
+        (
+            "tick",
+            "11m",
+            "must be a duration from 1s to 10m, such as 10s",
+        ),
+        ("brake", "1", "must be 0, or evidence above 1 such as 20"),
+        (
+            "cliff",
+            "50%/0req/2ticks",
+            "must be a share, requests and ticks, such as 50%/5req/2ticks",
+        ),
+        (
+            "latency-edges",
+            "0.5,0.1",
+            "must be auto, or one to three bounds of the histogram in seconds, growing, such as 0.1,0.5",
+        ),
+        (
+            "metric-weights",
+            "errors=0,latency=0",
+            "must be errors=NUMBER,latency=NUMBER, not both 0, such as errors=3,latency=1",
+        ),
+        (
+            "on-shared-incident",
+            "pass",
+            "must be hold, advance or rollback",
+        ),
+    ];
+    for (key, value, allowed) in rows {
+        let found = plan(&steps(), &[(key, value)], &[]).unwrap_err();
+        let expected = format!("annotation slipway.dev/{key} is {value}, {allowed}");
+        assert_eq!(found.join("; "), expected);
+    }
+}
+
+#[test]
 fn what_stands_on_the_sequential_test_is_read_as_it_is_written() {
     let all: Pairs<'_> = &[
         ("analysis-mode", "full"),
@@ -257,52 +314,6 @@ fn p10_a_value_that_does_not_parse_names_annotation_value_and_what_is_allowed() 
         ("skip-analysis", "1", flag),
         ("paused", "True", flag),
         ("settle", "5", "must be a duration, such as 5s or 0s"),
-        (
-            "analysis-mode",
-            "on",
-            "must be off, shadow, protect or full",
-        ),
-        (
-            "alpha",
-            "0",
-            "must be a chance above 0 and at most 0.5, such as 0.001",
-        ),
-        (
-            "max-impact",
-            "0%",
-            "must be a percentage above 0 and at most 100, such as 0.25%",
-        ),
-        (
-            "tolerance",
-            "0.9",
-            "must be an odds ratio from 1 to 100, such as 1.25",
-        ),
-        (
-            "tick",
-            "11m",
-            "must be a duration from 1s to 10m, such as 10s",
-        ),
-        ("brake", "1", "must be 0, or evidence above 1 such as 20"),
-        (
-            "cliff",
-            "50%/0req/2ticks",
-            "must be a share, requests and ticks, such as 50%/5req/2ticks",
-        ),
-        (
-            "latency-edges",
-            "0.5,0.1",
-            "must be auto, or one to three bounds of the histogram in seconds, growing, such as 0.1,0.5",
-        ),
-        (
-            "metric-weights",
-            "errors=0,latency=0",
-            "must be errors=NUMBER,latency=NUMBER, not both 0, such as errors=3,latency=1",
-        ),
-        (
-            "on-shared-incident",
-            "pass",
-            "must be hold, advance or rollback",
-        ),
         (
             "approve",
             "all",

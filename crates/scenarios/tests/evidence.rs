@@ -389,3 +389,91 @@ fn measured_with_the_controller_on_the_simulated_cluster() {
         );
     }
 }
+
+/// Prints what one tick of a thousand releases costs, from the bytes of the answers on: `cargo test --profile e2e -p slipway-scenarios --test evidence
+/// cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "it measures"]
+fn cost_of_one_tick_of_a_thousand_releases() {
+    use slipway_core::analysis::{JudgeSettings, Stage, conclude, count, learn};
+    use slipway_core::weight::Weight;
+    use slipway_metrics::builtin::Telemetry;
+    use slipway_metrics::counters::{Sides, read};
+    const RELEASES: usize = 1000;
+    const IN_A_QUERY: usize = 100;
+    let sides: Vec<Sides> = (0..RELEASES)
+        .map(|number| Sides {
+            namespace: NAMESPACE.to_owned(),
+            canary: format!("app-{number}"),
+            primary: format!("app-{number}-primary"),
+            is_daemon_set: false,
+        })
+        .collect();
+    // Two pods a side, which have both kinds of answers, scraped every five seconds for 130 seconds.
+    let body = |sides: &[Sides]| {
+        let mut result = Vec::new();
+        for name in sides.iter().flat_map(|it| [&it.canary, &it.primary]) {
+            for (pod, code) in [("1", "200"), ("1", "500"), ("2", "200"), ("2", "500")] {
+                let metric = json!({
+                    "__name__": "istio_requests_total", "reporter": "destination", "response_code": code,
+                    "destination_workload_namespace": NAMESPACE, "destination_workload": name, "pod": format!("{name}-{pod}"),
+                });
+                let values: Vec<_> = (0..26)
+                    .map(|scrape| {
+                        json!([
+                            f64::from(scrape) * 5.0 + 0.123,
+                            (1000 + 37 * scrape).to_string()
+                        ])
+                    })
+                    .collect();
+                result.push(json!({"metric": metric, "values": values}));
+            }
+        }
+        let data = json!({"resultType": "matrix", "result": result});
+        json!({"status": "success", "data": data}).to_string()
+    };
+    let bodies: Vec<String> = sides.chunks(IN_A_QUERY).map(body).collect();
+    let steps: Vec<Weight> = [1, 5, 10, 25, 50].map(Weight::clamped).to_vec();
+    let settings = JudgeSettings::default();
+    let second = |at: i64| chrono::DateTime::from_timestamp(at, 0).unwrap();
+    let mut all = vec![
+        Evidence {
+            until: Some(second(100)),
+            ..Evidence::default()
+        };
+        RELEASES
+    ];
+    let stage = Stage {
+        steps: &steps,
+        weight: Weight::clamped(5),
+        stood: chrono::TimeDelta::seconds(70),
+    };
+    let began = std::time::Instant::now();
+    let mut counted = 0;
+    for ((wanted, body), known) in sides
+        .chunks(IN_A_QUERY)
+        .zip(&bodies)
+        .zip(all.chunks_mut(IN_A_QUERY))
+    {
+        let read = read(
+            Telemetry::Istio,
+            wanted,
+            http::StatusCode::OK,
+            body.as_bytes(),
+        );
+        for (known, counters) in known.iter_mut().zip(&read.unwrap()) {
+            let seen = count(known, counters, second(0));
+            learn(known, &settings, stage, &seen);
+            conclude(known, &settings, stage, &seen);
+            counted += known.canary.requests;
+        }
+    }
+    let took = began.elapsed();
+    let bytes: usize = bodies.iter().map(String::len).sum();
+    assert!(counted > 0);
+    println!(
+        "{} ms for {RELEASES} releases, of {bytes} bytes in {} answers",
+        took.as_millis(),
+        bodies.len()
+    );
+}

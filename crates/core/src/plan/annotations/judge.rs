@@ -57,10 +57,8 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
             .map(Value::Cliff)
             .ok_or("must be a share, requests and ticks, such as 50%/5req/2ticks"),
         annotation::FIRST_WEIGHT => first_weight(text)
-            .map(Value::FirstWeight)
             .ok_or("must be auto, or a whole percentage from 1 to 100"),
         annotation::LATENCY_EDGES => edges(text)
-            .map(Value::Edges)
             .ok_or("must be auto, or one to three bounds of the histogram in seconds, growing, such as 0.1,0.5"),
         annotation::METRIC_WEIGHTS => metric_weights(text)
             .map(Value::MetricWeights)
@@ -76,21 +74,21 @@ fn number(text: &str) -> Option<f64> {
     text.parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-fn first_weight(text: &str) -> Option<Option<Weight>> {
+fn first_weight(text: &str) -> Option<Value> {
     if text == "auto" {
-        return Some(None);
+        return Some(Value::FirstWeight(None));
     }
     let whole: i64 = text.strip_suffix('%').unwrap_or(text).parse().ok()?;
     (1..=100)
         .contains(&whole)
-        .then(|| Some(Weight::clamped(whole)))
+        .then(|| Value::FirstWeight(Some(Weight::clamped(whole))))
 }
 
-fn edges(text: &str) -> Option<Option<Vec<u32>>> {
+fn edges(text: &str) -> Option<Value> {
     /// How many latencies the state has room for.
     const MOST: usize = 3;
     if text == "auto" {
-        return Some(None);
+        return Some(Value::Edges(None));
     }
     let mut edges: Vec<u32> = Vec::new();
     for word in text.split(',') {
@@ -102,7 +100,7 @@ fn edges(text: &str) -> Option<Option<Vec<u32>>> {
         }
         edges.push(whole);
     }
-    (edges.len() <= MOST).then_some(Some(edges))
+    (edges.len() <= MOST).then_some(Value::Edges(Some(edges)))
 }
 
 fn metric_weights(text: &str) -> Option<BTreeMap<String, f64>> {
