@@ -53,6 +53,8 @@ pub const TOOLKIT_ANNOTATIONS: [(&str, &str); 2] = [
 /// and on as many pods of the canary as the weight allows.
 pub const APEX_LABEL: &str = "slipway.dev/apex";
 
+/// On the scaler of a primary that is held at more pods than it says: what it says, empty for nothing. It goes when the release is over.
+pub const HELD_LEAST: &str = "slipway.dev/held-least";
 /// Annotation of the primary's pod template; a new value restarts the pods at a promotion.
 pub const FLAGGER_ID: &str = "flagger-id";
 /// Annotation of a ConfigMap or Secret that is shared instead of tracked, when its value begins with [`CONFIG_TRACKING_DISABLED`].

@@ -198,7 +198,7 @@ pub(crate) async fn work(shell: &Shell, woken: &mut mpsc::UnboundedReceiver<Key>
     }
     opt_ins.wake_all();
     while let Some(workload) = woken.recv().await {
-        if let Err(error) = shell.look_at_opt_in(opt_ins, &workload).await {
+        if let Err(error) = Box::pin(shell.look_at_opt_in(opt_ins, &workload)).await {
             warn!(%workload, %error, "its Canary could not be made or deleted, it is tried again");
             let (clock, opt_ins) = (Arc::clone(&shell.clock), opt_ins.clone());
             let at = clock.now() + TimeDelta::seconds(5);

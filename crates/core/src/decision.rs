@@ -84,6 +84,10 @@ pub enum Effect {
     ScaleDownTarget,
     /// Make sure that the primary's scaler exists.
     CreatePrimaryScaler,
+    /// Keep the primary's scaler from going below so many pods: it has all the traffic back in an instant (FC-012, FC-013).
+    HoldPrimaryScaler(i64),
+    /// Let the primary's scaler go as far down as it says.
+    ReleasePrimaryScaler,
     /// Keep the scaler of the target from scaling it up while it is meant to be at zero.
     PauseScaler,
     /// Let the scaler of the target work again.

@@ -8,8 +8,9 @@ mod record;
 mod routing;
 
 pub use evidence::{
-    ROLLED_BACK, cause, clock, count_awaited, evidence, evidence_awaited, evidence_holds, exposed,
-    is_evidence, retreats, rolled_back_by_evidence, soak_awaited, soaks, would_have,
+    ROLLED_BACK, astray, cause, clock, count_awaited, evidence, evidence_awaited, evidence_holds,
+    exposed, is_evidence, retreats, rolled_back_by_evidence, share_awaited, soak_awaited, soaks,
+    would_have,
 };
 pub use routing::{route_changed, routed_by};
 use slipway_api::names::annotation;

@@ -7,7 +7,7 @@ use serde_json::json;
 use slipway_api::{Evidence, Phase};
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment, image};
-use slipway_sim::{Behaviour, Reply, Sampling, Which};
+use slipway_sim::{Behaviour, Mesh, Reply, Sampling, Which};
 use tokio::time::{Instant, sleep};
 
 const HOUR: Duration = Duration::from_hours(1);
@@ -280,6 +280,45 @@ async fn where_traffic_is_low_the_first_weight_is_raised_so_that_its_step_ends()
         let has_users = |stage: &Stage| stage.status().canary_weight > 0;
         assert!(stage.world.eventually(HOUR, |_| has_users(&stage)).await);
         assert_eq!(stage.status().canary_weight, first, "{rate}/s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn fc_021_a_route_that_nobody_obeys_is_said_and_holds_the_release() {
+    for mode in ["protect", "full"] {
+        // No check of the canary's own would notice: there is nothing that fails.
+        let annotations = [
+            ("analysis-mode", mode),
+            ("on-no-data", "pass"),
+            ("success-rate", "50"),
+        ];
+        let stage = initialised(12, &annotations).await;
+        stage.world.ignore(Mesh::Istio, true);
+        runs(&stage, "app:v2", 0.001);
+        stage.world.set_image(NAMESPACE, "app", "app:v2").unwrap();
+        let is_said = |stage: &Stage| {
+            let conditions = stage.status().conditions;
+            let mut said = conditions
+                .iter()
+                .filter(|it| it.type_ == "RoutingIneffective");
+            said.any(|it| it.status.as_str() == "True")
+        };
+        assert!(
+            stage.world.eventually(HOUR, |_| is_said(&stage)).await,
+            "{mode}"
+        );
+        sleep(Duration::from_mins(30)).await;
+        let weight = stage.status().canary_weight;
+        assert_eq!(stage.status().phase, Phase::Progressing, "{mode}");
+        assert!(is_said(&stage) && weight < 50, "{mode}: {weight}");
+        let waits = stage.status().slipway.unwrap().waiting.unwrap().for_;
+        assert!(
+            waits.ends_with("% of the requests to arrive at the canary"),
+            "{waits}"
+        );
+        stage.world.ignore(Mesh::Istio, false);
+        let end = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+        assert_eq!(end, Phase::Succeeded, "{:#?}", stage.events());
     }
 }
 

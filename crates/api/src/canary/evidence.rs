@@ -39,6 +39,9 @@ pub struct Evidence {
     pub clean: Vec<Clean>,
     /// The requests of both sides since the weight was reached, for the check of their ratio.
     pub shared: Shared,
+    /// Whether they show that requests are not shared as the weight says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub astray: bool,
     /// Ticks in a row with a gross failure.
     #[serde(skip_serializing_if = "is_zero")]
     pub gross: u32,

@@ -32,6 +32,10 @@ pub struct SlipwayStatus {
     /// When traffic was last taken off the target; it is scaled down one settle time later. Absent when that has been done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic_left_at: Option<DateTime<Utc>>,
+    /// The number of pods below which the scaler of the primary may not go while the target has, or had, some of its traffic: as many as it had when
+    /// the release started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held_replicas: Option<i64>,
     /// The side that holds a good revision while all traffic is pinned to it; absent means the primary.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pinned_to: Option<Side>,

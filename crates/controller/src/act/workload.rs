@@ -188,8 +188,41 @@ impl Hands<'_> {
             // Flagger's rule: between promotions the primary's scaler is left alone.
             return Ok(());
         }
-        let write = scaler.primary(&self.blueprint(), &source, live.as_deref())?;
+        let mut write = scaler.primary(&self.blueprint(), &source, live.as_deref())?;
+        let slipway = self.canary.status.as_ref();
+        let slipway = slipway.and_then(|status| status.slipway.as_ref());
+        if let (Write::Apply { object, .. }, Some(replicas)) =
+            (&mut write, slipway.and_then(|it| it.held_replicas))
+        {
+            // A promotion is when the primary needs its pods most.
+            scaler.hold(object, replicas);
+        }
         self.write(&write, compare).await
+    }
+
+    /// Keeps the primary's scaler from going below so many pods.
+    pub(super) async fn hold_primary_scaler(&self, replicas: i64) -> Result<(), ActError> {
+        let write = self
+            .scalers()
+            .and_then(|(scaler, _, live)| scaler.held(live?.as_ref(), replicas));
+        match write {
+            Some(write) => self.write(&write, Compare::First).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Lets the primary's scaler go. It is read anew: what a watch has not told yet would stay held for ever.
+    pub(super) async fn release_primary_scaler(&self) -> Result<(), ActError> {
+        let (Some(scaler), Some(autoscaler)) = (self.codecs.scaler, &self.plan.autoscaler) else {
+            return Ok(());
+        };
+        let name = names::primary_name(&autoscaler.name);
+        let key = scaler.kind().named(&self.plan.canary.namespace, &name);
+        let live = self.read(&key).await?;
+        match live.and_then(|live| scaler.released(&live)) {
+            Some(write) => self.write(&write, Compare::Not).await,
+            None => Ok(()),
+        }
     }
 
     /// Pauses or resumes the target's scaler.

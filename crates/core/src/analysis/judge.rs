@@ -170,8 +170,27 @@ pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, s
     known.canary.requests += requests;
     known.canary.failed += bad;
     if seen.is_of_one_weight {
-        known.shared.canary += requests;
-        known.shared.primary += errors.primary.requests;
+        note_share(known, stage.weight, errors);
+    }
+}
+
+/// Requests from which on a share that looks right again is believed.
+const BELIEVED: u64 = 100;
+
+/// Notes how requests are shared. An account that has shown that they go astray is closed: the next one may show that they do so no more.
+fn note_share(known: &mut Evidence, weight: Weight, tick: Pair) {
+    let evidence = |shared: Shared| ratio_evidence(share_of(weight), shared.canary, shared.primary);
+    let shows = |shared: Shared| evidence(shared) >= -f64::ln(RATIO_ALPHA);
+    if shows(known.shared) {
+        known.shared = Shared::default();
+    }
+    known.shared.canary += tick.canary.requests;
+    known.shared.primary += tick.primary.requests;
+    let shared = known.shared;
+    if shows(shared) {
+        known.astray = true;
+    } else if evidence(shared) < 0.0 && shared.canary + shared.primary >= BELIEVED {
+        known.astray = false;
     }
 }
 
@@ -202,7 +221,7 @@ fn begin_weight(known: &mut Evidence, stage: Stage<'_>) {
     let most = u32::try_from(stage.steps.len().max(1)).unwrap_or(u32::MAX);
     known.accounts = (known.accounts + 1).min(most);
     known.weight = stage.weight.percent();
-    known.shared = Shared::default();
+    (known.shared, known.astray) = (Shared::default(), false);
 }
 
 fn bet(metric: &mut MetricEvidence, accounts: u32, settings: &JudgeSettings, pair: Pair) {
@@ -297,10 +316,7 @@ pub fn conclude(
             Policy::Advance => {}
         }
     }
-    let shared = known.shared;
-    if ratio_evidence(share_of(stage.weight), shared.canary, shared.primary)
-        >= -f64::ln(RATIO_ALPHA)
-    {
+    if known.astray {
         return Verdict::Hold(Hold::WrongRatio);
     }
     let is_clean = is_enough(

@@ -379,6 +379,22 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Holds the primary's scaler at the pods that the primary has now, if it has one: it had all the traffic with them.
+    pub(crate) fn hold_primary(&mut self) {
+        let primary = self.case.seen.primary.as_ref();
+        let size = primary.map(|primary| primary.replicas);
+        let size = size.filter(|size| *size > 0 && self.case.plan.autoscaler.is_some());
+        let slipway = self.slipway();
+        slipway.held_replicas = slipway.held_replicas.or(size);
+    }
+
+    /// Lets the primary's scaler go, if it is held: the traffic is back.
+    pub(crate) fn release_primary(&mut self) {
+        if self.slipway().held_replicas.take().is_some() {
+            self.before.push(Effect::ReleasePrimaryScaler);
+        }
+    }
+
     /// Whether traffic has been off the target for the settle time.
     pub(crate) fn is_settled(&mut self) -> bool {
         let now = self.case.now;
@@ -427,6 +443,8 @@ impl<'a> Draft<'a> {
         if changed {
             effects.push(Effect::Record);
         }
+        let held = self.status.slipway.as_ref().and_then(|it| it.held_replicas);
+        effects.extend(held.filter(|_| self.keeps).map(Effect::HoldPrimaryScaler));
         if let Some(routes) = routes {
             effects.extend(routing(self.case.plan, routes));
         }

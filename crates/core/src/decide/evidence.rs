@@ -8,7 +8,7 @@ use super::gate;
 use super::rollback;
 use crate::analysis::{self, Counters, JudgeMode, Seen, Stage, Verdict, conclude, learn};
 use crate::decision::{Decision, Question, Round, Subject};
-use crate::observation::{Answer, Answered};
+use crate::observation::{Answer, Answered, ObstacleCondition};
 use crate::plan::Strategy;
 use crate::strategy::{Move, next_move};
 use crate::weight::Weight;
@@ -115,6 +115,18 @@ pub(super) fn ask_in_shadow(draft: &mut Draft<'_>) {
     }
 }
 
+/// Shows that the share which arrives is not the weight, as long as that is what was counted last (FC-021).
+pub(super) fn show_share(draft: &mut Draft<'_>) {
+    let known = draft.case.release().and_then(|it| it.evidence.as_deref());
+    let Some(known) = known.filter(|known| known.astray) else {
+        return;
+    };
+    if let Some(weight) = users_weight(draft) {
+        let message = words::astray(draft.case.plan, weight, known.shared);
+        draft.hinder(ObstacleCondition::RoutingIneffective, message);
+    }
+}
+
 /// The weight under which the canary has users that can be compared with the primary's.
 fn users_weight(draft: &Draft<'_>) -> Option<Weight> {
     let is_weighted = matches!(draft.case.plan.strategy, Strategy::Canary { .. });
@@ -179,6 +191,8 @@ fn look(draft: &mut Draft<'_>) -> Option<Verdict> {
     if known.accounts <= 1 && now < weight_since + plan.judge.warmup {
         seen.slow.clear();
     }
+    // Users who are kept to a side, and pods that are chosen by connections, are shared otherwise by intent.
+    seen.is_of_one_weight &= plan.affinity.is_none() && !plan.weighs_by_pods();
     let stage = Stage {
         steps: draft.case.plan.steps(),
         weight,
@@ -218,10 +232,14 @@ pub(super) fn is_due(draft: &Draft<'_>) -> bool {
 /// What a move waits for that the test has to allow.
 pub(super) fn holds(draft: &Draft<'_>, next: Move) -> Option<String> {
     let judge = &draft.case.plan.judge;
+    let weight = users_weight(draft)?;
+    let known = draft.case.release().and_then(|it| it.evidence.as_deref());
+    if judge.mode.protects() && known.is_some_and(|known| known.astray) {
+        return Some(words::share_awaited(weight));
+    }
     if judge.mode != JudgeMode::Full {
         return None;
     }
-    let weight = users_weight(draft)?;
     let wanted = match next {
         Move::Weigh(weight) => weight,
         Move::CutOver | Move::Soak | Move::Promote => Weight::FULL,

@@ -51,6 +51,7 @@ fn succeed(mut draft: Draft<'_>) -> Decision {
         draft.before(Effect::PauseScaler);
         draft.before(Effect::ScaleDownTarget);
     }
+    draft.release_primary();
     let status = &mut draft.status;
     status.phase = Phase::Succeeded;
     (status.canary_weight, status.iterations) = (0, 0);

@@ -37,6 +37,7 @@ pub(super) fn progress(mut draft: Draft<'_>) -> Decision {
     if has_traffic && !case.is_alive(Side::Canary) {
         return lose_canary(draft);
     }
+    evidence::show_share(&mut draft);
     let is_left_to_it = wish.is_none() && draft.release().skipped_by.is_none();
     if is_left_to_it && let Some(decision) = evidence::protect(&mut draft) {
         return decision;

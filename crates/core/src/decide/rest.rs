@@ -60,6 +60,7 @@ fn scale_down(draft: &mut Draft<'_>) {
     draft.route_before(Routes::PRIMARY);
     draft.before(Effect::PauseScaler);
     draft.before(Effect::ScaleDownTarget);
+    draft.release_primary();
     draft.slipway().traffic_left_at = None;
 }
 

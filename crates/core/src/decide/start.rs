@@ -161,6 +161,7 @@ fn give_up(mut draft: Draft<'_>, revision: String, said: &Said) -> Decision {
 
 fn start(mut draft: Draft<'_>, revision: String) -> Decision {
     begin(&mut draft, revision);
+    draft.hold_primary();
     draft.tell(words::started(draft.case.plan));
     draft.before(Effect::ResumeScaler);
     draft.before(Effect::ScaleUpTarget(draft.case.plan.canary_replicas));
@@ -171,6 +172,7 @@ fn start(mut draft: Draft<'_>, revision: String) -> Decision {
 /// A newer revision came while one was released: traffic goes back to the primary first, and the analysis starts over.
 pub(super) fn restart(mut draft: Draft<'_>, revision: String) -> Decision {
     begin(&mut draft, revision);
+    draft.hold_primary();
     draft.tell(words::restarted(draft.case.plan));
     draft.after(Effect::ResumeScaler);
     draft.after(Effect::ScaleUpTarget(draft.case.plan.canary_replicas));

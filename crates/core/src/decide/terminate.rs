@@ -13,6 +13,9 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
     if !draft.case.seen.has_finalizer {
         return draft.decide();
     }
+    if draft.case.plan.orphans {
+        draft.release_primary();
+    }
     if draft.status.phase == Phase::Terminated || draft.case.plan.orphans {
         draft.after(Effect::RemoveFinalizer);
         return draft.decide();

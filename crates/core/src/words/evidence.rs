@@ -1,7 +1,7 @@
 //! What is said of a release that is judged by evidence.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use slipway_api::{AlertLevel, Evidence, Note, ReleaseStatus, Tally};
+use slipway_api::{AlertLevel, Evidence, Note, ReleaseStatus, Shared, Tally};
 
 use super::{alerting, canary, held, normal, warning};
 use crate::analysis::{self, Cause, Hold, JudgeSettings, Stage, Verdict};
@@ -156,6 +156,27 @@ pub fn clock(at: DateTime<Utc>) -> String {
     at.format("%H:%M:%S").to_string()
 }
 
+/// The share that arrives is not the weight.
+pub fn astray(plan: &Plan, weight: Weight, shared: Shared) -> String {
+    let all = shared.canary.saturating_add(shared.primary);
+    let share = Tally {
+        requests: all,
+        failed: shared.canary,
+    };
+    format!(
+        "The weight of {} is {weight}%, and {} of {} requests arrive at the canary: the route is not obeyed, or not all requests take it.",
+        canary(plan),
+        percent(share),
+        grouped(all)
+    )
+}
+
+/// What a release waits for whose route is not obeyed.
+pub fn share_awaited(weight: Weight) -> String {
+    format!("{weight}%{SHARED}")
+}
+
+const SHARED: &str = " of the requests to arrive at the canary";
 const EVIDENCE: &str = "evidence that it may have weight ";
 const PROMOTION: &str = "evidence that it may be promoted";
 const SOAK: &str = "the soak at all traffic to last ";
@@ -189,12 +210,13 @@ pub fn soaks(plan: &Plan) -> Note {
 
 /// Whether that is what is awaited.
 pub fn is_evidence(what: &str) -> bool {
-    what.starts_with(EVIDENCE) || what.starts_with(SOAK) || what == PROMOTION || what == COUNTED
+    let begins = what.starts_with(EVIDENCE) || what.starts_with(SOAK);
+    begins || what.ends_with(SHARED) || what == PROMOTION || what == COUNTED
 }
 
 /// The same, as people are told it: evidence takes its time, blindness is for somebody to mend.
 pub fn evidence_holds(plan: &Plan, what: &str) -> Note {
-    if what == COUNTED {
+    if what == COUNTED || what.ends_with(SHARED) {
         return held(plan, what);
     }
     normal(format!(

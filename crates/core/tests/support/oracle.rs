@@ -266,6 +266,7 @@ fn is_repeatable(effect: &Effect) -> bool {
             | Effect::RestorePrimary
             | Effect::Promote { .. }
             | Effect::CreatePrimaryScaler
+            | Effect::HoldPrimaryScaler(_)
             | Effect::ResumeScaler
             | Effect::ScaleUpTarget(_)
             | Effect::RestoreRoutes

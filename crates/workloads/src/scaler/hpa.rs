@@ -74,4 +74,8 @@ impl Scaler for Hpa {
         let least = scaler.pointer("/spec/minReplicas").and_then(Value::as_i64);
         least.unwrap_or(1).max(1)
     }
+
+    fn bounds(&self) -> (&'static str, &'static str) {
+        ("minReplicas", "maxReplicas")
+    }
 }

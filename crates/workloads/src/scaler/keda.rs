@@ -7,10 +7,10 @@
 use serde_json::{Map, Value, json};
 use slipway_api::names::primary_name;
 use slipway_core::blueprint::Blueprint;
-use slipway_core::object::{Key, Kind, Write, kinds};
+use slipway_core::object::{Kind, Write, kinds};
 use slipway_core::plan::{Autoscaler, Problem};
 
-use super::Scaler;
+use super::{Scaler, key_of};
 use crate::metadata::{LAST_APPLIED, copied, may_be_copied, metadata, owner_of, refuse_foreign};
 
 /// A `ScaledObject`.
@@ -76,22 +76,18 @@ impl Scaler for Keda {
         let least = scaler.pointer("/spec/minReplicaCount");
         least.and_then(Value::as_i64).unwrap_or(1).max(1)
     }
+
+    fn bounds(&self) -> (&'static str, &'static str) {
+        ("minReplicaCount", "maxReplicaCount")
+    }
 }
 
 fn set_paused(scaler: &Value, value: &Value) -> Write {
     let patch = json!({"metadata": {"annotations": {PAUSED: value}}});
     Write::Merge {
-        key: key_of(scaler),
+        key: key_of(kinds::SCALED_OBJECT, scaler),
         patch,
     }
-}
-
-fn key_of(scaler: &Value) -> Key {
-    let text = |pointer: &str| {
-        let text = scaler.pointer(pointer).and_then(Value::as_str);
-        text.unwrap_or_default().to_owned()
-    };
-    kinds::SCALED_OBJECT.named(&text("/metadata/namespace"), &text("/metadata/name"))
 }
 
 fn spec_of_primary(
