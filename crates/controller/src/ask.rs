@@ -1,5 +1,7 @@
 //! Questions to hooks and metrics, asked off the decision path: each in a task of its own with a deadline; its answer wakes the Canary.
 
+mod api_server;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,10 @@ use slipway_core::observation::{Answer, Answered, Reading, Verdict};
 use slipway_core::plan::{Hook, MetricCheck, MetricSource, Plan};
 use slipway_hooks::{Payload, webhook};
 use slipway_metrics::builtin::{self, Telemetry};
-use slipway_metrics::{Ask, SecretData, Transport, Variables, template};
+use slipway_metrics::{
+    Ask, Heard, MOST_STEPS, MetricProvider, SecretData, Sending, Step, Target, Transport,
+    Variables, template,
+};
 use tracing::debug;
 
 use crate::http::{Certificates, Limits, Redirects, Retry, send_retrying};
@@ -260,22 +265,34 @@ impl Asking {
                 Some(key) => Some(self.shell.credentials(key).await?),
                 None => None,
             };
-            let request = match provider.request(spec, data.as_ref(), &ask) {
-                Ok(request) => request,
-                Err(error) => return Ok(Reading::Unusable(error.to_string())),
-            };
-            let limits = limits(provider.transport(spec), data.as_ref());
-            let response = match self.shell.http.send(request, &limits).await {
-                Ok(response) => response,
-                Err(error) => return Ok(Reading::Failed(error.to_string())),
-            };
-            let reading = provider.reading(query, response.status(), response.body());
-            if secret.is_none() || response.status() != http::StatusCode::UNAUTHORIZED {
+            let (reading, status) = self.talk(provider, spec, data.as_ref(), &ask).await;
+            if secret.is_none() || status != Some(http::StatusCode::UNAUTHORIZED) {
                 return Ok(reading);
             }
             refused = Some(reading);
         }
         Ok(refused.unwrap_or_else(|| Reading::Failed("the credentials are refused".to_owned())))
+    }
+
+    /// Takes the steps of a provider; the reading, and the status of the last answer.
+    async fn talk(
+        &self,
+        provider: &dyn MetricProvider,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+        ask: &Ask<'_>,
+    ) -> (Reading, Option<http::StatusCode>) {
+        let mut heard: Vec<Heard> = Vec::new();
+        while heard.len() <= MOST_STEPS {
+            let status = heard.last().and_then(Heard::status);
+            match provider.step(spec, secret, ask, &heard) {
+                Ok(Step::Send(sending)) => heard.push(self.shell.send(*sending, secret).await),
+                Ok(Step::Read(reading)) => return (reading, status),
+                Err(error) => return (Reading::Unusable(error.to_string()), status),
+            }
+        }
+        let why = format!("no number after {MOST_STEPS} requests; please report this");
+        (Reading::Failed(why), None)
     }
 }
 
@@ -326,6 +343,28 @@ struct NoSecret {
 }
 
 impl Shell {
+    /// Sends what a provider of metrics asks, to whom it asks it.
+    async fn send(&self, sending: Sending, secret: Option<&SecretData>) -> Heard {
+        let Sending {
+            request,
+            transport,
+            after,
+        } = sending;
+        self.clock.sleep_until(self.clock.now() + after).await;
+        let limits = limits(transport, secret);
+        let came = match transport.target {
+            Target::Server => self.http.send(request, &limits).await,
+            Target::ApiServer => api_server::send(&self.client, request, &limits).await,
+        };
+        match came {
+            Ok(answer) => Heard::Answer {
+                status: answer.status(),
+                body: answer.into_body(),
+            },
+            Err(error) => Heard::Nothing(error.to_string()),
+        }
+    }
+
     /// The MetricTemplate of that name.
     pub(crate) fn template(&self, namespace: &str, name: &str) -> Result<MetricTemplate, String> {
         let reference = ObjectRef::new(name).within(namespace);

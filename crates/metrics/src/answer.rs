@@ -30,6 +30,16 @@ pub(crate) fn failed_with(status: StatusCode, body: &[u8]) -> Reading {
     Reading::Failed(bounded(&text, SHOWN))
 }
 
+/// As [`json`], of the API server, which says in a sentence what is wrong.
+pub(crate) fn json_of_api_server(status: StatusCode, body: &[u8]) -> Result<Value, Reading> {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let message = said.as_ref().and_then(|said| said.get("message")?.as_str());
+    match message {
+        Some(message) if !status.is_success() => Err(failed_with(status, message.as_bytes())),
+        _ => json(status, body),
+    }
+}
+
 /// Whether a probe was answered with 200.
 pub(crate) fn probed(status: StatusCode, body: &[u8]) -> Result<(), String> {
     match failed_with(status, body) {

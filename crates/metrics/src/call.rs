@@ -27,11 +27,8 @@ impl Call {
         usual: Option<&str>,
         path: &str,
     ) -> Result<Self, MetricError> {
-        let address = spec
-            .address
-            .as_deref()
-            .filter(|address| !address.is_empty());
-        let address = address.or(usual).ok_or(MetricError::AddressMissing)?;
+        let address = address(spec).or(usual);
+        let address = address.ok_or(MetricError::AddressMissing)?;
         let parsed = Address::parse(address);
         let Address {
             mut url,
@@ -105,6 +102,36 @@ impl Call {
         *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+fn address(spec: &MetricProviderSpec) -> Option<&str> {
+    let address = spec.address.as_deref();
+    address.filter(|address| !address.is_empty())
+}
+
+/// Whether the spec names a server.
+pub(crate) fn has_address(spec: &MetricProviderSpec) -> bool {
+    address(spec).is_some()
+}
+
+/// A request to the API server of Kubernetes, whose URL is a path; a body is JSON.
+pub(crate) fn of_api_server(
+    method: Method,
+    target: &str,
+    body: Vec<u8>,
+) -> Result<Request<Vec<u8>>, MetricError> {
+    if target.len() > LONGEST_URI {
+        return Err(MetricError::QueryTooLong(target.len()));
+    }
+    let mut request = Request::new(body);
+    if !request.body().is_empty() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    *request.method_mut() = method;
+    let wrong = |_| MetricError::Query("cannot be the path of a URL");
+    *request.uri_mut() = target.parse().map_err(wrong)?;
+    Ok(request)
 }
 
 /// A value of a Secret that is needed.

@@ -7,7 +7,7 @@
 //!                     Reading ◄────│ MetricProvider::reading ◄── status, body
 //! ```
 //!
-//! No I/O, no clock. The invariants of this crate: **silence never becomes a number** (INV-12: no data, NaN, an infinity, several
+//! Providers that are asked in steps say the next one by [`MetricProvider::step`], from what was heard so far. No I/O, no clock. The invariants of this crate: **silence never becomes a number** (INV-12: no data, NaN, an infinity, several
 //! series, an error: none of them is a [`Reading::Value`]), and **no secret is in an error, a reading or a `Debug`**.
 //!
 //! A new provider is one module, one line in [`provider`], and one folder of golden cases.
@@ -19,12 +19,14 @@ mod call;
 mod credentials;
 mod datadog;
 mod dynatrace;
+mod externalmetrics;
 mod graphite;
 mod influxdb;
 mod newrelic;
 mod prometheus;
 mod secret;
 mod splunk;
+mod step;
 pub mod template;
 mod text;
 mod variables;
@@ -39,11 +41,12 @@ use slipway_core::plan::Problem;
 pub use credentials::{Certificates, MEANT_FOR, certificates, is_meant_for};
 pub use prometheus::server;
 pub use secret::SecretData;
+pub use step::{Heard, Sending, Step};
 pub use variables::Variables;
 
 /// Who answers a query: a codec between a check and HTTP.
 pub trait MetricProvider: Sync {
-    /// The request that asks for one number.
+    /// The first request: with most providers the one that asks for the number.
     ///
     /// **Shape**: `secret` is the data of the Secret that `spec.secretRef` names, read anew for each request (FC-067).
     ///
@@ -58,6 +61,27 @@ pub trait MetricProvider: Sync {
 
     /// What the answer to that query says. Never panics, whatever the body holds, and gives [`Reading::Value`] for one finite number only.
     fn reading(&self, query: &str, status: StatusCode, body: &[u8]) -> Reading;
+
+    /// What is to be done next: `heard` is what came of every step before, in order, and nothing else is remembered.
+    ///
+    /// **Guarantees**: it comes to an end after [`MOST_STEPS`] at the latest, whatever is heard.
+    ///
+    /// # Errors
+    /// As [`MetricProvider::request`].
+    fn step(
+        &self,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+        ask: &Ask<'_>,
+        heard: &[Heard],
+    ) -> Result<Step, MetricError> {
+        Ok(match heard.last() {
+            None => Step::send(self.request(spec, secret, ask)?, self.transport(spec)),
+            Some(last) => {
+                Step::Read(last.reading(|status, body| self.reading(ask.query, status, body)))
+            }
+        })
+    }
 
     /// The request that finds out whether the provider answers at all.
     ///
@@ -80,11 +104,14 @@ pub trait MetricProvider: Sync {
     /// How its requests are to be sent.
     fn transport(&self, spec: &MetricProviderSpec) -> Transport {
         Transport {
-            timeout: TimeDelta::seconds(5),
             verify_tls: !spec.insecure_skip_verify,
+            ..Transport::default()
         }
     }
 }
+
+/// How many requests one reading takes at most.
+pub const MOST_STEPS: usize = 16;
 
 /// One asking of a query.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +142,28 @@ pub struct Transport {
     pub timeout: TimeDelta,
     /// Whether the certificate of the server is verified.
     pub verify_tls: bool,
+    /// Who is asked.
+    pub target: Target,
+}
+
+impl Default for Transport {
+    fn default() -> Self {
+        Self {
+            timeout: TimeDelta::seconds(5),
+            verify_tls: true,
+            target: Target::Server,
+        }
+    }
+}
+
+/// Who is asked by a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// The server of its URL.
+    #[default]
+    Server,
+    /// The API server of Kubernetes, by who the controller is there: the URL of the request is a path.
+    ApiServer,
 }
 
 /// The provider of that name in `spec.provider.type`.
@@ -131,10 +180,11 @@ pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> 
         Some(Kind::Graphite) => Ok(&graphite::Graphite),
         Some(Kind::Dynatrace) => Ok(&dynatrace::Dynatrace),
         Some(Kind::Splunk) => Ok(&splunk::Splunk),
+        Some(Kind::ExternalMetrics) => Ok(&externalmetrics::ExternalMetrics),
         Some(Kind::Web) => Ok(&web::Web),
-        Some(
-            known @ (Kind::ExternalMetrics | Kind::Stackdriver | Kind::Cloudwatch | Kind::Keptn),
-        ) => Err(Unsupported::NotImplemented(known.as_str())),
+        Some(known @ (Kind::Stackdriver | Kind::Cloudwatch | Kind::Keptn)) => {
+            Err(Unsupported::NotImplemented(known.as_str()))
+        }
         None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
     }
 }
@@ -148,6 +198,7 @@ pub const IMPLEMENTED: &[&str] = &[
     "graphite",
     "dynatrace",
     "splunk",
+    "externalmetrics",
     "web",
 ];
 
@@ -326,7 +377,7 @@ mod tests {
             .problem()
             .of("MetricTemplate test/latency")
             .to_string();
-        let expected = "MetricTemplate test/latency: spec.provider.type is keptn, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, web";
+        let expected = "MetricTemplate test/latency: spec.provider.type is keptn, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, web";
         assert_eq!(text, expected);
     }
 }
