@@ -256,7 +256,8 @@ async fn of_templates(cluster: &Cluster, scope: &str) -> Vec<&'static Right> {
         let provider = template.pointer("/spec/provider")?;
         let has_server = provider.get("address").is_some_and(|it| it != "");
         let kind = provider.get("type")?.as_str()?;
-        (!has_server).then(|| kind.to_owned())
+        // Keptn has no server but the API server, whatever address is given.
+        (!has_server || kind == "keptn").then(|| kind.to_owned())
     };
     let kinds: BTreeSet<String> = templates.into_iter().flatten().filter_map(kind).collect();
     let rights = kinds.iter().flat_map(|kind| rights::of_metrics(kind));

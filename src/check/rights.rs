@@ -81,11 +81,16 @@ const LINKERD: &[Right] = &[
 ];
 
 const EXTERNAL_METRICS: &[Right] = &[right("external.metrics.k8s.io", "*", &["list"])];
+const KEPTN: &[Right] = &[
+    right("metrics.keptn.sh", "keptnmetrics", &["get"]),
+    right("metrics.keptn.sh", "analyses", &["get", "create", "delete"]),
+];
 
 /// What templates of metrics of that type need, where the API server answers them; most are answered by others.
 pub(crate) fn of_metrics(kind: &str) -> &'static [Right] {
     match kind {
         "externalmetrics" => EXTERNAL_METRICS,
+        "keptn" => KEPTN,
         _ => &[],
     }
 }
@@ -201,6 +206,7 @@ mod tests {
             ("linkerd", LINKERD),
             ("gateway", GATEWAY),
             ("externalmetrics", EXTERNAL_METRICS),
+            ("keptn", KEPTN),
         ];
         for (folder, rights) in backends {
             let backend = format!("dist/install/backends/{folder}/kustomization.yaml");

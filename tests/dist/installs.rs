@@ -64,7 +64,7 @@ fn the_chart_gives_the_rights_that_the_kustomization_of_its_mesh_gives() {
 
 #[test]
 fn everything_together_gives_the_rights_of_every_backend() {
-    let further = "rbac.backends={linkerd,gateway,keda,externalmetrics}";
+    let further = "rbac.backends={linkerd,gateway,keda,externalmetrics,keptn}";
     let (Some(all), Some(chart)) = (
         kustomize("dist/install"),
         helm(&["meshProvider=istio", further]),

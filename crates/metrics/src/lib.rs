@@ -22,6 +22,7 @@ mod dynatrace;
 mod externalmetrics;
 mod graphite;
 mod influxdb;
+mod keptn;
 mod newrelic;
 mod prometheus;
 mod secret;
@@ -182,7 +183,8 @@ pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> 
         Some(Kind::Splunk) => Ok(&splunk::Splunk),
         Some(Kind::ExternalMetrics) => Ok(&externalmetrics::ExternalMetrics),
         Some(Kind::Web) => Ok(&web::Web),
-        Some(known @ (Kind::Stackdriver | Kind::Cloudwatch | Kind::Keptn)) => {
+        Some(Kind::Keptn) => Ok(&keptn::Keptn),
+        Some(known @ (Kind::Stackdriver | Kind::Cloudwatch)) => {
             Err(Unsupported::NotImplemented(known.as_str()))
         }
         None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
@@ -199,6 +201,7 @@ pub const IMPLEMENTED: &[&str] = &[
     "dynatrace",
     "splunk",
     "externalmetrics",
+    "keptn",
     "web",
 ];
 
@@ -371,13 +374,13 @@ mod tests {
                 "{kind:?}"
             );
         }
-        let text = provider("keptn")
+        let text = provider("cloudwatch")
             .err()
             .unwrap()
             .problem()
             .of("MetricTemplate test/latency")
             .to_string();
-        let expected = "MetricTemplate test/latency: spec.provider.type is keptn, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, web";
+        let expected = "MetricTemplate test/latency: spec.provider.type is cloudwatch, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, keptn, web";
         assert_eq!(text, expected);
     }
 }

@@ -38,6 +38,52 @@ fn reason(stage: &Stage) -> String {
     slipway.reason.unwrap_or_default()
 }
 
+/// A kind of Keptn's, served.
+fn keptn(plural: &str, kind: &str) -> Value {
+    json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": format!("{plural}.metrics.keptn.sh")},
+        "spec": {
+            "group": "metrics.keptn.sh", "scope": "Namespaced",
+            "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind},
+            "versions": [{
+                "name": "v1beta1", "served": true, "storage": true,
+                "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}},
+            }],
+        },
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_metric_of_keptn_judges_a_release() {
+    for (value, expected) in [("9.5", Phase::Succeeded), ("10.5", Phase::Failed)] {
+        let stage = Stage::new(7, &["-mesh-provider=istio"]);
+        stage.apply(&[keptn("keptnmetrics", "KeptnMetric")]);
+        stage.apply(&[json!({
+            "apiVersion": "metrics.keptn.sh/v1beta1", "kind": "KeptnMetric",
+            "metadata": {"name": "queue", "namespace": NAMESPACE},
+            "status": {"value": value},
+        })]);
+        let provider = json!({"type": "keptn"});
+        let query = "keptnmetric/{{ namespace }}/queue";
+        let phase = released(&stage, &provider, query).await;
+        assert_eq!(phase, expected, "{value}: {}", reason(&stage));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_analysis_of_keptn_that_nobody_completes_fails_the_check_and_is_taken_away() {
+    let stage = Stage::new(7, &["-mesh-provider=istio"]);
+    stage.apply(&[keptn("analyses", "Analysis")]);
+    let provider = json!({"type": "keptn"});
+    let phase = released(&stage, &provider, "analysis/{{ namespace }}/objectives").await;
+    assert_eq!(phase, Phase::Failed);
+    let reason = reason(&stage);
+    assert!(reason.contains("without a state after 10 s"), "{reason}");
+    let left = stage.world.list("analyses.metrics.keptn.sh", NAMESPACE);
+    assert!(left.is_empty(), "{left:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_api_that_is_not_served_is_an_error_that_names_the_query() {
     let stage = Stage::new(7, &["-mesh-provider=istio"]);
