@@ -1,6 +1,7 @@
 //! Questions to hooks and metrics, asked off the decision path: each in a task of its own with a deadline; its answer wakes the Canary.
 
 mod api_server;
+mod identity;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use slipway_core::plan::{Hook, MetricCheck, MetricSource, Plan};
 use slipway_hooks::{Payload, webhook};
 use slipway_metrics::builtin::{self, Telemetry};
 use slipway_metrics::{
-    Ask, Heard, MOST_STEPS, MetricProvider, SecretData, Sending, Step, Target, Transport,
-    Variables, template,
+    Ask, Environment, Heard, MOST_STEPS, MetricProvider, SecretData, Sending, Step, Target,
+    Transport, Variables, template,
 };
 use tracing::debug;
 
@@ -258,7 +259,8 @@ impl Asking {
             Ok(provider) => provider,
             Err(unsupported) => return Ok(Reading::Unusable(unsupported.to_string())),
         };
-        let ask = Ask::now(query, interval, self.shell.clock.now());
+        let environment = self.shell.identity(provider).await;
+        let ask = Ask::now(query, interval, self.shell.clock.now()).within(&environment);
         let mut refused = None;
         for _ in 0..2 {
             let data = match secret {
@@ -320,9 +322,10 @@ fn limits(transport: Transport, secret: Option<&SecretData>) -> Limits {
             ca: given.ca,
             identity: given.identity,
         }),
-        redirects: match secret {
-            Some(_) => Redirects::SameServer,
-            None => Redirects::Anywhere,
+        redirects: if secret.is_some() || transport.carries_identity {
+            Redirects::SameServer
+        } else {
+            Redirects::Anywhere
         },
         ..Limits::default()
     }
@@ -343,6 +346,18 @@ struct NoSecret {
 }
 
 impl Shell {
+    /// Who the controller is to a cloud, with the files that this provider wants to be read.
+    async fn identity(&self, provider: &dyn MetricProvider) -> Environment {
+        let mut environment = self.environment.as_ref().clone();
+        for variable in provider.identity_files() {
+            if let Some(path) = environment.path(variable) {
+                let content = identity::read(path).await;
+                environment = environment.with_file(variable, content);
+            }
+        }
+        environment
+    }
+
     /// Sends what a provider of metrics asks, to whom it asks it.
     async fn send(&self, sending: Sending, secret: Option<&SecretData>) -> Heard {
         let Sending {

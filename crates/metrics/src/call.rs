@@ -61,6 +61,12 @@ impl Call {
         self
     }
 
+    /// A header, in the place of any of that name.
+    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
     /// A header that nobody may see.
     pub(crate) fn secret(
         mut self,
@@ -142,6 +148,15 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// That the value is not what it should be.
+    pub(crate) fn wrong(self, allowed: &'static str) -> MetricError {
+        MetricError::SecretWrong {
+            secret: self.secret,
+            key: self.key,
+            allowed,
+        }
+    }
+
     fn unfit(&self) -> MetricError {
         MetricError::SecretValue {
             secret: self.secret.clone(),

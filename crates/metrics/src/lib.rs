@@ -19,6 +19,7 @@ mod call;
 mod credentials;
 mod datadog;
 mod dynatrace;
+mod environment;
 mod externalmetrics;
 mod graphite;
 mod influxdb;
@@ -27,6 +28,7 @@ mod newrelic;
 mod prometheus;
 mod secret;
 mod splunk;
+mod stackdriver;
 mod step;
 pub mod template;
 mod text;
@@ -40,6 +42,7 @@ use slipway_core::observation::Reading;
 use slipway_core::plan::Problem;
 
 pub use credentials::{Certificates, MEANT_FOR, certificates, is_meant_for};
+pub use environment::{Environment, VARIABLES};
 pub use prometheus::server;
 pub use secret::SecretData;
 pub use step::{Heard, Sending, Step};
@@ -102,6 +105,11 @@ pub trait MetricProvider: Sync {
         answer::probed(status, body)
     }
 
+    /// The variables of the [`Environment`] that name files which it wants to be read whenever it is asked.
+    fn identity_files(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// How its requests are to be sent.
     fn transport(&self, spec: &MetricProviderSpec) -> Transport {
         Transport {
@@ -123,15 +131,26 @@ pub struct Ask<'a> {
     pub interval: &'a str,
     /// When it is asked.
     pub now: DateTime<Utc>,
+    /// Who the controller is to a cloud.
+    pub environment: &'a Environment,
 }
 
 impl<'a> Ask<'a> {
-    /// A query that is asked at that time.
-    pub const fn now(query: &'a str, interval: &'a str, now: DateTime<Utc>) -> Self {
+    /// A query that is asked at that time, by somebody who is nobody to any cloud.
+    pub fn now(query: &'a str, interval: &'a str, now: DateTime<Utc>) -> Self {
         Self {
             query,
             interval,
             now,
+            environment: &environment::EMPTY,
+        }
+    }
+
+    /// The same, asked in that environment.
+    pub fn within(self, environment: &'a Environment) -> Self {
+        Self {
+            environment,
+            ..self
         }
     }
 }
@@ -145,6 +164,8 @@ pub struct Transport {
     pub verify_tls: bool,
     /// Who is asked.
     pub target: Target,
+    /// Whether it says who the controller is: then a redirect does not lead to another server.
+    pub carries_identity: bool,
 }
 
 impl Default for Transport {
@@ -153,6 +174,7 @@ impl Default for Transport {
             timeout: TimeDelta::seconds(5),
             verify_tls: true,
             target: Target::Server,
+            carries_identity: false,
         }
     }
 }
@@ -184,9 +206,8 @@ pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> 
         Some(Kind::ExternalMetrics) => Ok(&externalmetrics::ExternalMetrics),
         Some(Kind::Web) => Ok(&web::Web),
         Some(Kind::Keptn) => Ok(&keptn::Keptn),
-        Some(known @ (Kind::Stackdriver | Kind::Cloudwatch)) => {
-            Err(Unsupported::NotImplemented(known.as_str()))
-        }
+        Some(Kind::Stackdriver) => Ok(&stackdriver::Stackdriver),
+        Some(known @ Kind::Cloudwatch) => Err(Unsupported::NotImplemented(known.as_str())),
         None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
     }
 }
@@ -202,6 +223,7 @@ pub const IMPLEMENTED: &[&str] = &[
     "splunk",
     "externalmetrics",
     "keptn",
+    "stackdriver",
     "web",
 ];
 
@@ -299,6 +321,9 @@ pub enum MetricError {
     /// The address is no URL; a password in it is masked.
     #[error("spec.provider.address is {0}, it {allowed}", allowed = address::ALLOWED)]
     Address(String),
+    /// There is an address where none is allowed.
+    #[error("spec.provider.address {0}")]
+    AddressRefused(&'static str),
     /// There is no `secretRef`, and the provider needs one.
     #[error("spec.provider.secretRef is missing, {0}")]
     SecretNeeded(&'static str),
@@ -330,6 +355,34 @@ pub enum MetricError {
         secret: String,
         /// The key.
         key: &'static str,
+    },
+    /// A value of the Secret is not what it should be; it is not shown.
+    #[error("Secret {secret} has a value of {key} that is not allowed, {allowed}")]
+    SecretWrong {
+        /// The name of the Secret.
+        secret: String,
+        /// The key.
+        key: &'static str,
+        /// What is allowed, as a sentence part.
+        allowed: &'static str,
+    },
+    /// What should be a key of a service account is none; it is not shown.
+    #[error("{place} is no key of a service account of Google: {why}")]
+    ServiceAccount {
+        /// The key of the Secret, or the variable of the environment that names a file.
+        place: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A file that says who the controller is could not be read.
+    #[error(
+        "the file that {variable} names in the controller's environment could not be read: {why}"
+    )]
+    IdentityFile {
+        /// The variable of the environment.
+        variable: &'static str,
+        /// Why not.
+        why: String,
     },
     /// The `headers` of the Secret are none; they are not shown.
     #[error("Secret {0} has headers that cannot be sent, there must be one `Name: value` a line")]
@@ -380,7 +433,7 @@ mod tests {
             .problem()
             .of("MetricTemplate test/latency")
             .to_string();
-        let expected = "MetricTemplate test/latency: spec.provider.type is cloudwatch, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, keptn, web";
+        let expected = "MetricTemplate test/latency: spec.provider.type is cloudwatch, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, keptn, stackdriver, web";
         assert_eq!(text, expected);
     }
 }

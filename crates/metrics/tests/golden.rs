@@ -5,7 +5,7 @@
 //! | `builtin/TELEMETRY` | `podinfo` in `test` | `success-rate.promql`, `request-duration.promql` |
 //! | `PROVIDER/CASE` | `template.yaml`, perhaps `secret.yaml` (a map) and `response.http` | `request.http`, `reading.txt` |
 //!
-//! The second step of a case has `request-2.http` and `response-2.http`, and so on.
+//! The second step of a case has `request-2.http` and `response-2.http`, and so on. `environment.yaml` and `files.yaml` say who the controller is.
 
 #![expect(
     clippy::unwrap_used,
@@ -24,7 +24,8 @@ use slipway_api::MetricTemplate;
 use slipway_core::plan::TargetKind;
 use slipway_metrics::builtin::{self, Telemetry};
 use slipway_metrics::{
-    Ask, Heard, SecretData, Sending, Step, Target, Variables, provider, template,
+    Ask, Environment, Heard, SecretData, Sending, Step, Target, VARIABLES, Variables, provider,
+    template,
 };
 
 fn folder(of: &str) -> PathBuf {
@@ -104,7 +105,8 @@ fn check(case: &Path) {
         Ok(query) => query,
         Err(why) => return compare(&case.join("request.http"), &format!("error: {why}\n")),
     };
-    let ask = Ask::now(&query, "1m", noon());
+    let environment = environment(read("environment.yaml"), read("files.yaml"));
+    let ask = Ask::now(&query, "1m", noon()).within(&environment);
     let mut heard = Vec::new();
     loop {
         let file = |name: &str, end: &str| match heard.len() {
@@ -126,6 +128,20 @@ fn check(case: &Path) {
     }
 }
 
+/// The variables of the environment, and the content of the files that some of them name.
+fn environment(variables: Option<String>, files: Option<String>) -> Environment {
+    let map = |text: Option<String>| -> BTreeMap<String, String> {
+        text.map(|text| serde_saphyr::from_str(&text).unwrap())
+            .unwrap_or_default()
+    };
+    let mut environment = Environment::of(&map(variables));
+    for (variable, content) in map(files) {
+        let known = VARIABLES.iter().find(|name| **name == variable).unwrap();
+        environment = environment.with_file(known, Ok(value(content)));
+    }
+    environment
+}
+
 /// `HTTP 200`, an empty line and the body; or `nothing: why`.
 fn came(text: &str) -> Heard {
     if let Some(why) = text.strip_prefix("nothing: ") {
@@ -141,8 +157,16 @@ fn came(text: &str) -> Heard {
 fn secret_data(text: &str) -> SecretData {
     let map: BTreeMap<String, String> = serde_saphyr::from_str(text).unwrap();
     map.into_iter()
-        .map(|(key, value)| (key, SecretSlice::from(value.into_bytes())))
+        .map(|(key, text)| (key, SecretSlice::from(value(text).into_bytes())))
         .collect()
+}
+
+/// `@FILE` is what stands in a file beside this one; everything else means itself.
+fn value(text: String) -> String {
+    match text.strip_prefix('@') {
+        Some(file) => fs::read_to_string(folder("..").join(file)).unwrap(),
+        None => text,
+    }
 }
 
 fn shown(sending: Sending) -> String {

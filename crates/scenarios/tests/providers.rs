@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use slipway_api::{Phase, SlipwayStatus};
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
+use slipway_scenarios::outside::Reply;
 
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -36,6 +37,36 @@ async fn released(stage: &Stage, provider: &Value, query: &str) -> Phase {
 fn reason(stage: &Stage) -> String {
     let slipway: SlipwayStatus = stage.status().slipway.unwrap_or_default();
     slipway.reason.unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn google_is_told_who_the_controller_is_and_answers_a_number() {
+    let stage = Stage::new(7, &["-mesh-provider=istio"]);
+    // `podinfo-prod`
+    stage.apply(&[json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "google", "namespace": NAMESPACE},
+        "data": {"project": "cG9kaW5mby1wcm9k"},
+    })]);
+    let token = r#"{"access_token": "from-the-machine"}"#.to_owned();
+    let metadata = "http://metadata.google.internal/";
+    stage.outside.reply(metadata, Reply::Status(200, token));
+    let answer = r#"{"timeSeriesData": [{"pointData": [{"values": [{"doubleValue": 9.5}]}]}]}"#;
+    let monitoring = "https://monitoring.googleapis.com/v3/projects/podinfo-prod/";
+    let answer = Reply::Status(200, answer.to_owned());
+    stage.outside.reply(monitoring, answer);
+    let provider = json!({"type": "stackdriver", "secretRef": {"name": "google"}});
+    let phase = released(&stage, &provider, "fetch {{ target }}").await;
+    assert_eq!(phase, Phase::Succeeded, "{}", reason(&stage));
+    let came = stage.outside.came();
+    let asked: Vec<_> = came
+        .iter()
+        .filter(|it| it.url.starts_with(monitoring))
+        .collect();
+    assert!(!asked.is_empty());
+    for one in asked {
+        assert_eq!(one.authorization, "Bearer from-the-machine");
+        assert_eq!(one.body, r#"{"query":"fetch app"}"#);
+    }
 }
 
 /// A kind of Keptn's, served.
