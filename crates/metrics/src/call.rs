@@ -44,6 +44,15 @@ impl Call {
         Ok(Self { url, headers })
     }
 
+    /// A call to a server that no spec names.
+    pub(crate) fn to(address: &str, path: &str) -> Result<Self, MetricError> {
+        let spec = MetricProviderSpec {
+            address: Some(address.to_owned()),
+            ..MetricProviderSpec::default()
+        };
+        Self::new(&spec, None, path)
+    }
+
     /// A parameter of the URL.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.url.query_pairs_mut().append_pair(name, value);

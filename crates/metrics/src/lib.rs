@@ -16,6 +16,7 @@ mod address;
 mod answer;
 pub mod builtin;
 mod call;
+mod cloudwatch;
 mod credentials;
 mod datadog;
 mod dynatrace;
@@ -192,69 +193,51 @@ pub enum Target {
 /// The provider of that name in `spec.provider.type`.
 ///
 /// # Errors
-/// For a type that this build has no codec for, and for one that nobody knows. **Differs from Flagger**, where an unknown type is
-/// asked as Prometheus.
+/// For a type that nobody knows. **Differs from Flagger**, where an unknown type is asked as Prometheus.
 pub fn provider(kind: &str) -> Result<&'static dyn MetricProvider, Unsupported> {
-    match Kind::of(kind) {
-        Some(Kind::Prometheus) => Ok(&prometheus::Prometheus),
-        Some(Kind::Influxdb) => Ok(&influxdb::Influxdb),
-        Some(Kind::Datadog) => Ok(&datadog::Datadog),
-        Some(Kind::Newrelic) => Ok(&newrelic::NewRelic),
-        Some(Kind::Graphite) => Ok(&graphite::Graphite),
-        Some(Kind::Dynatrace) => Ok(&dynatrace::Dynatrace),
-        Some(Kind::Splunk) => Ok(&splunk::Splunk),
-        Some(Kind::ExternalMetrics) => Ok(&externalmetrics::ExternalMetrics),
-        Some(Kind::Web) => Ok(&web::Web),
-        Some(Kind::Keptn) => Ok(&keptn::Keptn),
-        Some(Kind::Stackdriver) => Ok(&stackdriver::Stackdriver),
-        Some(known @ Kind::Cloudwatch) => Err(Unsupported::NotImplemented(known.as_str())),
-        None => Err(Unsupported::Unknown(text::bounded(kind, 100))),
-    }
+    let Some(known) = Kind::of(kind) else {
+        return Err(Unsupported(text::bounded(kind, 100)));
+    };
+    Ok(match known {
+        Kind::Prometheus => &prometheus::Prometheus,
+        Kind::Influxdb => &influxdb::Influxdb,
+        Kind::Datadog => &datadog::Datadog,
+        Kind::ExternalMetrics => &externalmetrics::ExternalMetrics,
+        Kind::Stackdriver => &stackdriver::Stackdriver,
+        Kind::Cloudwatch => &cloudwatch::Cloudwatch,
+        Kind::Newrelic => &newrelic::NewRelic,
+        Kind::Graphite => &graphite::Graphite,
+        Kind::Dynatrace => &dynatrace::Dynatrace,
+        Kind::Keptn => &keptn::Keptn,
+        Kind::Splunk => &splunk::Splunk,
+        Kind::Web => &web::Web,
+    })
 }
 
-/// The types of [`provider`] that have a codec.
-pub const IMPLEMENTED: &[&str] = &[
-    "prometheus",
-    "influxdb",
-    "datadog",
-    "newrelic",
-    "graphite",
-    "dynatrace",
-    "splunk",
-    "externalmetrics",
-    "keptn",
-    "stackdriver",
-    "web",
-];
+/// The types of [`provider`].
+pub fn types() -> impl Iterator<Item = &'static str> {
+    Kind::ALL.into_iter().map(Kind::as_str)
+}
 
-/// A type of provider that [`provider`] has no codec for.
+/// A type of provider that nobody knows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsupported {
-    /// Flagger knows it, this build does not yet.
-    #[error("metric provider {0} is not implemented, allowed is {allowed}", allowed = IMPLEMENTED.join(", "))]
-    NotImplemented(&'static str),
-    /// Nobody knows it.
-    #[error("metric provider {0:?} is unknown, allowed is {allowed}", allowed = IMPLEMENTED.join(", "))]
-    Unknown(String),
-}
+#[error("metric provider {0:?} is unknown, allowed is {allowed}", allowed = listed())]
+pub struct Unsupported(String);
 
 impl Unsupported {
     /// The same as a mistake in a MetricTemplate.
     pub fn problem(&self) -> Problem {
-        let implemented = IMPLEMENTED.join(", ");
-        match self {
-            Self::NotImplemented(kind) => Problem::new(
-                "spec.provider.type",
-                kind,
-                format!("not implemented here, must be one of {implemented}"),
-            ),
-            Self::Unknown(kind) => Problem::new(
-                "spec.provider.type",
-                format!("{kind:?}"),
-                format!("must be one of {implemented}"),
-            ),
-        }
+        let Self(kind) = self;
+        Problem::new(
+            "spec.provider.type",
+            format!("{kind:?}"),
+            format!("must be one of {}", listed()),
+        )
     }
+}
+
+fn listed() -> String {
+    types().collect::<Vec<_>>().join(", ")
 }
 
 /// Every type that a MetricTemplate may name.
@@ -324,6 +307,18 @@ pub enum MetricError {
     /// There is an address where none is allowed.
     #[error("spec.provider.address {0}")]
     AddressRefused(&'static str),
+    /// There is no region, or it is none.
+    #[error("spec.provider.region is {0:?}, it must be a region of AWS such as eu-west-1")]
+    Region(String),
+    /// The environment of the controller does not say who it is to a cloud.
+    #[error("the controller's environment has no credentials, {0} is needed")]
+    IdentityMissing(&'static str),
+    /// What the environment says cannot be sent; it is not shown.
+    #[error("the controller's environment has credentials that cannot be used, {0}")]
+    IdentityUnfit(&'static str),
+    /// The query is no list of queries of `CloudWatch`.
+    #[error("the query must be a JSON list of CloudWatch's MetricDataQuery: {0}")]
+    QueryList(String),
     /// There is no `secretRef`, and the provider needs one.
     #[error("spec.provider.secretRef is missing, {0}")]
     SecretNeeded(&'static str),
@@ -405,16 +400,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_type_of_the_schema_is_known_and_what_is_not_implemented_is_refused_by_name() {
+    fn every_type_of_the_schema_has_a_provider() {
         assert_eq!(
             Kind::ALL.map(Kind::as_str),
             slipway_api::names::METRIC_PROVIDERS
         );
         for kind in slipway_api::names::METRIC_PROVIDERS {
-            let found = provider(kind).err();
-            let expected =
-                (!IMPLEMENTED.contains(&kind)).then_some(Unsupported::NotImplemented(kind));
-            assert_eq!(found, expected, "{kind}");
+            assert!(provider(kind).is_ok(), "{kind}");
         }
     }
 
@@ -423,17 +415,17 @@ mod tests {
         for kind in ["", "Prometheus", "prometheus ", "thanos"] {
             assert_eq!(
                 provider(kind).err(),
-                Some(Unsupported::Unknown(kind.trim().to_owned())),
+                Some(Unsupported(kind.trim().to_owned())),
                 "{kind:?}"
             );
         }
-        let text = provider("cloudwatch")
+        let text = provider("thanos")
             .err()
             .unwrap()
             .problem()
             .of("MetricTemplate test/latency")
             .to_string();
-        let expected = "MetricTemplate test/latency: spec.provider.type is cloudwatch, not implemented here, must be one of prometheus, influxdb, datadog, newrelic, graphite, dynatrace, splunk, externalmetrics, keptn, stackdriver, web";
+        let expected = "MetricTemplate test/latency: spec.provider.type is \"thanos\", must be one of prometheus, influxdb, datadog, externalmetrics, stackdriver, cloudwatch, newrelic, graphite, dynatrace, keptn, splunk, web";
         assert_eq!(text, expected);
     }
 }

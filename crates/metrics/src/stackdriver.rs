@@ -72,21 +72,10 @@ impl Identity {
     fn exchange(&self, ask: &Ask<'_>) -> Result<Request<Vec<u8>>, MetricError> {
         match self {
             Self::Given(account) | Self::Own(account) => account.exchange(ask.now),
-            Self::Ambient(host) => {
-                let server = at(&format!("http://{host}"));
-                Call::new(&server, None, METADATA_PATH)?
-                    .header("metadata-flavor", HeaderValue::from_static("Google"))
-                    .get()
-            }
+            Self::Ambient(host) => Call::to(&format!("http://{host}"), METADATA_PATH)?
+                .header("metadata-flavor", HeaderValue::from_static("Google"))
+                .get(),
         }
-    }
-}
-
-/// A server without anything else of the spec.
-fn at(address: &str) -> MetricProviderSpec {
-    MetricProviderSpec {
-        address: Some(address.to_owned()),
-        ..MetricProviderSpec::default()
     }
 }
 

@@ -40,6 +40,18 @@ fn reason(stage: &Stage) -> String {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_controller_that_is_nobody_to_a_cloud_asks_nobody_and_says_what_it_needs() {
+    let stage = Stage::new(7, &["-mesh-provider=istio"]);
+    let provider = json!({"type": "cloudwatch", "region": "eu-west-1"});
+    let query = r#"[{"Id": "age", "Expression": "1"}]"#;
+    let phase = released(&stage, &provider, query).await;
+    assert_eq!(phase, Phase::Failed);
+    let reason = reason(&stage);
+    assert!(reason.contains("AWS_WEB_IDENTITY_TOKEN_FILE"), "{reason}");
+    assert_eq!(stage.outside.count("amazonaws"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn google_is_told_who_the_controller_is_and_answers_a_number() {
     let stage = Stage::new(7, &["-mesh-provider=istio"]);
     // `podinfo-prod`

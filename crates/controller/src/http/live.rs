@@ -172,7 +172,12 @@ fn is_near(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let is_local = |ip: IpAddr| match ip {
         IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+        // AWS answers at fd00:ec2::/32 as well.
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || matches!(ip.segments(), [0xfd00, 0x0ec2, ..])
+        }
     };
     ["localhost", METADATA]
         .iter()
@@ -407,6 +412,7 @@ mod tests {
             "http://[::1]:80/",
             "http://169.254.170.23/v1/credentials",
             "http://[fe80::1]/",
+            "http://[fd00:ec2::23]/v1/credentials",
             "http://metadata.google.internal/",
         ] {
             assert!(way(&uri.parse().unwrap(), &limits) == Way::Direct, "{uri}");

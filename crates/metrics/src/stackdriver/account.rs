@@ -14,7 +14,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 
-use super::at;
 use crate::MetricError;
 use crate::call::Call;
 use crate::text::bounded;
@@ -74,8 +73,7 @@ impl Account {
             .append_pair("grant_type", GRANT)
             .append_pair("assertion", &assertion)
             .finish();
-        Call::new(&at(&self.token_uri), None, "")?
-            .post("application/x-www-form-urlencoded", body.into_bytes())
+        Call::to(&self.token_uri, "")?.post("application/x-www-form-urlencoded", body.into_bytes())
     }
 
     /// A JSON Web Token that says who asks for what, signed by the account's key.
