@@ -4,6 +4,8 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use http::Request;
@@ -216,7 +218,9 @@ async fn held(cluster: &Cluster, args: &Args, provider: &Provider) -> Vec<Findin
         cluster.namespace.as_str()
     };
     let (own, _) = rights::of(provider);
-    let for_releases = rights::CORE.iter().chain(own).map(|right| (right, scope));
+    let metrics = of_templates(cluster, scope).await;
+    let for_releases = rights::CORE.iter().chain(own).chain(metrics);
+    let for_releases = for_releases.map(|right| (right, scope));
     let for_lease = rights::LEADER
         .iter()
         .map(|right| (right, cluster.namespace.as_str()));
@@ -238,6 +242,26 @@ async fn held(cluster: &Cluster, args: &Args, provider: &Provider) -> Vec<Findin
         missing.push(Finding::good(what, detail));
     }
     missing
+}
+
+/// What the templates of metrics need that are there; nothing where they cannot be listed, which is a right that is looked at as well.
+async fn of_templates(cluster: &Cluster, scope: &str) -> Vec<&'static Right> {
+    let path = match scope {
+        "" => "/apis/flagger.app/v1beta1/metrictemplates".to_owned(),
+        scope => format!("/apis/flagger.app/v1beta1/namespaces/{scope}/metrictemplates"),
+    };
+    let list = cluster.document(&path).await.unwrap_or_default();
+    let templates = list.get("items").and_then(Value::as_array);
+    let kind = |template: &Value| {
+        let provider = template.pointer("/spec/provider")?;
+        let has_server = provider.get("address").is_some_and(|it| it != "");
+        let kind = provider.get("type")?.as_str()?;
+        // Keptn has no server but the API server, whatever address is given.
+        (!has_server || kind == "keptn").then(|| kind.to_owned())
+    };
+    let kinds: BTreeSet<String> = templates.into_iter().flatten().filter_map(kind).collect();
+    let rights = kinds.iter().flat_map(|kind| rights::of_metrics(kind));
+    rights.collect()
 }
 
 fn denied(right: &Right, verb: &str, scope: &str) -> Finding {

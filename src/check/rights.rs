@@ -80,6 +80,21 @@ const LINKERD: &[Right] = &[
     right("policy.linkerd.io", "httproutes", ROUTE),
 ];
 
+const EXTERNAL_METRICS: &[Right] = &[right("external.metrics.k8s.io", "*", &["list"])];
+const KEPTN: &[Right] = &[
+    right("metrics.keptn.sh", "keptnmetrics", &["get"]),
+    right("metrics.keptn.sh", "analyses", &["get", "create", "delete"]),
+];
+
+/// What templates of metrics of that type need, where the API server answers them; most are answered by others.
+pub(crate) fn of_metrics(kind: &str) -> &'static [Right] {
+    match kind {
+        "externalmetrics" => EXTERNAL_METRICS,
+        "keptn" => KEPTN,
+        _ => &[],
+    }
+}
+
 /// A version of an API, and the resources of it that a mesh obeys.
 pub(crate) type Api = (&'static str, &'static [&'static str]);
 
@@ -186,7 +201,14 @@ mod tests {
         let controller = "dist/install/controller/slipway.yaml";
         assert_eq!(wanted(CORE), given(controller, "slipway"));
         assert_eq!(wanted(LEADER), given(controller, "slipway-leader"));
-        for (folder, rights) in [("istio", ISTIO), ("linkerd", LINKERD), ("gateway", GATEWAY)] {
+        let backends = [
+            ("istio", ISTIO),
+            ("linkerd", LINKERD),
+            ("gateway", GATEWAY),
+            ("externalmetrics", EXTERNAL_METRICS),
+            ("keptn", KEPTN),
+        ];
+        for (folder, rights) in backends {
             let backend = format!("dist/install/backends/{folder}/kustomization.yaml");
             assert_eq!(wanted(rights), given(&backend, ""), "{folder}");
         }

@@ -94,6 +94,28 @@ async fn the_rights_of_slipways_own_account_can_be_looked_at() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn metrics_that_the_api_server_answers_need_a_right_where_a_template_asks_for_them() {
+    let stage = stage();
+    let api = "external.metrics.k8s.io";
+    stage.world.deny("ada", "list", api, "*");
+    assert_eq!(found(&stage, "", "rights").await[0][0], "ok");
+    let template = |name: &str, provider: Value| {
+        json!({
+            "apiVersion": "flagger.app/v1beta1", "kind": "MetricTemplate",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": {"provider": provider, "query": "queue_length"},
+        })
+    };
+    let elsewhere = json!({"type": "externalmetrics", "address": "https://metrics.example"});
+    stage.apply(&[template("elsewhere", elsewhere)]);
+    assert_eq!(found(&stage, "", "rights").await[0][0], "ok");
+    stage.apply(&[template("here", json!({"type": "externalmetrics"}))]);
+    let rights = found(&stage, "", "rights").await;
+    assert_eq!(rights.len(), 1, "{rights:?}");
+    assert!(rights[0][1].starts_with("list * of group"), "{rights:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn custom_resources_that_are_missing_are_told() {
     let stage = stage();
     stage.world.uninstall("metrictemplates.flagger.app");

@@ -64,13 +64,14 @@ fn the_chart_gives_the_rights_that_the_kustomization_of_its_mesh_gives() {
 
 #[test]
 fn everything_together_gives_the_rights_of_every_backend() {
-    let (Some(all), Some(keda)) = (
+    let further = "rbac.backends={linkerd,gateway,keda,externalmetrics,keptn}";
+    let (Some(all), Some(chart)) = (
         kustomize("dist/install"),
-        helm(&["meshProvider=istio", "rbac.backends={linkerd,gateway,keda}"]),
+        helm(&["meshProvider=istio", further]),
     ) else {
         return;
     };
-    assert_eq!(rights(role(&all)), rights(role(&keda)));
+    assert_eq!(rights(role(&all)), rights(role(&chart)));
 }
 
 /// The words of Slipway's container.

@@ -1,6 +1,8 @@
 //! Questions to hooks and metrics, asked off the decision path: each in a task of its own with a deadline; its answer wakes the Canary.
 
+mod api_server;
 mod counting;
+mod identity;
 mod server;
 
 use std::panic::AssertUnwindSafe;
@@ -17,12 +19,14 @@ use slipway_core::plan::{Hook, MetricCheck, MetricSource, Plan};
 use slipway_hooks::{Payload, webhook};
 use slipway_metrics::builtin::{self, Telemetry};
 use slipway_metrics::counters::Sides;
-use slipway_metrics::{Ask, Variables, template};
+use slipway_metrics::{
+    Ask, Heard, MOST_STEPS, MetricProvider, SecretData, Step, Variables, template,
+};
 use tracing::debug;
 
 pub(crate) use counting::Counting;
 use counting::Wanted;
-use server::{Key, NoSecret, Server, Unanswered};
+use server::{Key, NoSecret, Server};
 
 use crate::http::{Limits, Retry, send_retrying};
 use crate::observe::store::CanaryKey;
@@ -278,7 +282,7 @@ impl Asking {
         }
     }
 
-    /// Asks a provider for one number.
+    /// Asks, with credentials that are read at use: where they are refused they are read once more, since they may just have been renewed (FC-067).
     async fn query(
         &self,
         spec: &MetricProviderSpec,
@@ -286,15 +290,46 @@ impl Asking {
         query: &str,
         interval: &str,
     ) -> Result<Reading, NoSecret> {
-        let ask = Ask::now(query, interval, self.shell.clock.now());
-        match self.shell.exchange(spec, secret, &ask).await {
-            Ok((provider, response)) => {
-                Ok(provider.reading(query, response.status(), response.body()))
+        let provider = match slipway_metrics::provider(&spec.type_) {
+            Ok(provider) => provider,
+            Err(unsupported) => return Ok(Reading::Unusable(unsupported.to_string())),
+        };
+        let environment = self.shell.identity(provider).await;
+        let ask = Ask::now(query, interval, self.shell.clock.now()).within(&environment);
+        let mut refused = None;
+        for _ in 0..2 {
+            let data = match secret {
+                Some(key) => Some(self.shell.credentials(key).await?),
+                None => None,
+            };
+            let (reading, status) = self.talk(provider, spec, data.as_ref(), &ask).await;
+            if secret.is_none() || status != Some(http::StatusCode::UNAUTHORIZED) {
+                return Ok(reading);
             }
-            Err(Unanswered::Secret(missing)) => Err(missing),
-            Err(Unanswered::Unusable(why)) => Ok(Reading::Unusable(why)),
-            Err(Unanswered::Failed(why)) => Ok(Reading::Failed(why)),
+            refused = Some(reading);
         }
+        Ok(refused.unwrap_or_else(|| Reading::Failed("the credentials are refused".to_owned())))
+    }
+
+    /// Takes the steps of a provider; the reading, and the status of the last answer.
+    async fn talk(
+        &self,
+        provider: &dyn MetricProvider,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+        ask: &Ask<'_>,
+    ) -> (Reading, Option<http::StatusCode>) {
+        let mut heard: Vec<Heard> = Vec::new();
+        while heard.len() <= MOST_STEPS {
+            let status = heard.last().and_then(Heard::status);
+            match provider.step(spec, secret, ask, &heard) {
+                Ok(Step::Send(sending)) => heard.push(self.shell.send(*sending, secret).await),
+                Ok(Step::Read(reading)) => return (reading, status),
+                Err(error) => return (Reading::Unusable(error.to_string()), status),
+            }
+        }
+        let why = format!("no number after {MOST_STEPS} requests; please report this");
+        (Reading::Failed(why), None)
     }
 }
 

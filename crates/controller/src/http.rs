@@ -50,7 +50,7 @@ pub struct Limits {
     /// Whether the server's certificate is verified.
     pub verify_tls: bool,
     /// The proxy of this call; without one the environment's (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`) is used, never for loopback
-    /// addresses, and none at all when certificates are not verified (as Flagger does).
+    /// and link-local addresses and the metadata servers of clouds, and none at all when certificates are not verified (as Flagger does).
     pub proxy: Option<SecretString>,
     /// Certificates of this call besides the usual ones.
     pub certificates: Option<Certificates>,

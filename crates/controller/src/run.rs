@@ -269,6 +269,7 @@ fn make_shell(
         },
         metrics_server: settings.metrics_server.as_str().to_owned(),
         metrics_server_secret,
+        environment: Arc::new(settings.environment.clone()),
         mesh_provider: for_releases.defaults.provider.clone(),
         tracks_configs: for_releases.config_tracking,
         cluster_name: settings.notify.cluster_name.clone().unwrap_or_default(),

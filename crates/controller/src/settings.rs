@@ -47,6 +47,8 @@ pub struct Settings {
     pub metrics_server: Endpoint,
     /// `--metrics-server-secret`: the credentials of that Prometheus. A Canary's own server is never sent them.
     pub metrics_server_secret: Option<SecretName>,
+    /// Who the controller is to a cloud, as its environment says; templates of metrics are asked so.
+    pub environment: slipway_metrics::Environment,
     /// The election; `None`: we work without asking anybody.
     pub leader: Option<LeaderSettings>,
     /// Who is told.

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use slipway_api::{AlertProvider, Canary, MetricTemplate};
 use slipway_core::blueprint::CodecSettings;
 use slipway_core::plan::Defaults;
+use slipway_metrics::Environment;
 
 use crate::ask::Counting;
 use crate::clock::Clock;
@@ -56,6 +57,8 @@ pub(crate) struct Shell {
     pub(crate) metrics_server: String,
     /// Its credentials: namespace and name of a Secret.
     pub(crate) metrics_server_secret: Option<(String, String)>,
+    /// Who the controller is to a cloud, but for the files that say it.
+    pub(crate) environment: Arc<Environment>,
     /// `-mesh-provider`, which decides on the built-in queries as well.
     pub(crate) mesh_provider: String,
     /// Whether ConfigMaps and Secrets are tracked.

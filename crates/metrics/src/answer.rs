@@ -19,26 +19,46 @@ pub(crate) fn json(status: StatusCode, body: &[u8]) -> Result<Value, Reading> {
     serde_json::from_slice(body).map_err(|why| invalid(&format!("{why} in {}", excerpt(body))))
 }
 
-/// An HTTP error, in Flagger's words.
+/// An HTTP error.
 pub(crate) fn failed_with(status: StatusCode, body: &[u8]) -> Reading {
+    Reading::Failed(error(status, body))
+}
+
+/// An HTTP error, in Flagger's words.
+pub(crate) fn error(status: StatusCode, body: &[u8]) -> String {
     let reason = status.canonical_reason().unwrap_or_default();
     let text = format!(
         "error response: Status {} {reason}: {}",
         status.as_str(),
         excerpt(body)
     );
-    Reading::Failed(bounded(&text, SHOWN))
+    bounded(&text, SHOWN)
+}
+
+/// As [`json`], of the API server, which says in a sentence what is wrong.
+pub(crate) fn json_of_api_server(status: StatusCode, body: &[u8]) -> Result<Value, Reading> {
+    let said: Option<Value> = serde_json::from_slice(body).ok();
+    let message = said.as_ref().and_then(|said| said.get("message")?.as_str());
+    match message {
+        Some(message) if !status.is_success() => Err(failed_with(status, message.as_bytes())),
+        _ => json(status, body),
+    }
 }
 
 /// Whether a probe was answered with 200.
 pub(crate) fn probed(status: StatusCode, body: &[u8]) -> Result<(), String> {
-    match failed_with(status, body) {
-        _ if status == StatusCode::OK => Ok(()),
-        Reading::Failed(why) => Err(why),
-        Reading::Value(_) | Reading::NoData(_) | Reading::Ambiguous(_) | Reading::Unusable(_) => {
-            Err(status.to_string())
-        }
+    if status == StatusCode::OK {
+        return Ok(());
     }
+    Err(error(status, body))
+}
+
+/// Whether a probe that says nobody's name was answered at all: a refusal is the expected answer.
+pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Result<(), String> {
+    if status.is_client_error() {
+        return Ok(());
+    }
+    probed(status, body)
 }
 
 /// An answer that is not what the provider promises.

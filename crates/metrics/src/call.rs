@@ -27,11 +27,8 @@ impl Call {
         usual: Option<&str>,
         path: &str,
     ) -> Result<Self, MetricError> {
-        let address = spec
-            .address
-            .as_deref()
-            .filter(|address| !address.is_empty());
-        let address = address.or(usual).ok_or(MetricError::AddressMissing)?;
+        let address = address(spec).or(usual);
+        let address = address.ok_or(MetricError::AddressMissing)?;
         let parsed = Address::parse(address);
         let Address {
             mut url,
@@ -45,6 +42,15 @@ impl Call {
             headers.entry(AUTHORIZATION).or_insert(basic);
         }
         Ok(Self { url, headers })
+    }
+
+    /// A call to a server that no spec names.
+    pub(crate) fn to(address: &str, path: &str) -> Result<Self, MetricError> {
+        let spec = MetricProviderSpec {
+            address: Some(address.to_owned()),
+            ..MetricProviderSpec::default()
+        };
+        Self::new(&spec, None, path)
     }
 
     /// A parameter of the URL.
@@ -61,6 +67,12 @@ impl Call {
     /// Headers that stand in the place of those that are there.
     pub(crate) fn headers(mut self, headers: HeaderMap) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// A header, in the place of any of that name.
+    pub(crate) fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(HeaderName::from_static(name), value);
         self
     }
 
@@ -107,6 +119,36 @@ impl Call {
     }
 }
 
+fn address(spec: &MetricProviderSpec) -> Option<&str> {
+    let address = spec.address.as_deref();
+    address.filter(|address| !address.is_empty())
+}
+
+/// Whether the spec names a server.
+pub(crate) fn has_address(spec: &MetricProviderSpec) -> bool {
+    address(spec).is_some()
+}
+
+/// A request to the API server of Kubernetes, whose URL is a path; a body is JSON.
+pub(crate) fn of_api_server(
+    method: Method,
+    target: &str,
+    body: Vec<u8>,
+) -> Result<Request<Vec<u8>>, MetricError> {
+    if target.len() > LONGEST_URI {
+        return Err(MetricError::QueryTooLong(target.len()));
+    }
+    let mut request = Request::new(body);
+    if !request.body().is_empty() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    *request.method_mut() = method;
+    let wrong = |_| MetricError::Query("cannot be the path of a URL");
+    *request.uri_mut() = target.parse().map_err(wrong)?;
+    Ok(request)
+}
+
 /// A value of a Secret that is needed.
 pub(crate) struct Given {
     pub(crate) text: SecretString,
@@ -115,6 +157,15 @@ pub(crate) struct Given {
 }
 
 impl Given {
+    /// That the value is not what it should be.
+    pub(crate) fn wrong(self, allowed: &'static str) -> MetricError {
+        MetricError::SecretWrong {
+            secret: self.secret,
+            key: self.key,
+            allowed,
+        }
+    }
+
     fn unfit(&self) -> MetricError {
         MetricError::SecretValue {
             secret: self.secret.clone(),

@@ -74,6 +74,7 @@ impl MetricProvider for Influxdb {
         Transport {
             timeout: chrono::TimeDelta::seconds(15),
             verify_tls: !spec.insecure_skip_verify,
+            ..Transport::default()
         }
     }
 }

@@ -9,7 +9,9 @@ use secrecy::SecretSlice;
 use slipway_api::{MetricProviderSpec, SecretReference};
 use slipway_core::observation::Reading;
 use slipway_core::plan::TargetKind;
-use slipway_metrics::{Ask, SecretData, Variables, provider, server, template};
+use slipway_metrics::{
+    Ask, Environment, Heard, MOST_STEPS, SecretData, Step, Variables, provider, server, template,
+};
 
 fn podinfo() -> Variables {
     let name = || "podinfo".to_owned();
@@ -88,6 +90,19 @@ fn expression() -> impl Strategy<Value = String> {
     })
 }
 
+/// Answers to who asks, whole, cut, and others.
+fn exchange_like() -> impl Strategy<Value = Vec<u8>> {
+    let whole = prop_oneof![
+        Just(r#"{"access_token": "SSSS"}"#),
+        Just(r#"{"AccessKeyId": "A", "SecretAccessKey": "SSSS", "Token": "SSSS"}"#),
+        Just(r#"{"AccessKeyId": "A", "SecretAccessKey": "SS\nSS", "Token": "SSSS"}"#),
+        Just(r#"{"AccessKeyId": "A", "Token": "SSSS"}"#),
+        Just(r"<AccessKeyId>SSSS</AccessKeyId>"),
+        Just(r#"{"metadata": {"name": "b-x"}, "status": {"state": "Progressing"}}"#),
+    ];
+    (whole, 0_usize..80).prop_map(|(text, end)| text.bytes().take(end).collect())
+}
+
 proptest! {
     #[test]
     fn a_text_without_braces_means_itself(text in "[^{]{0,200}") {
@@ -118,9 +133,44 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..300),
         code in 100_u16..600,
     ) {
-        for kind in slipway_metrics::IMPLEMENTED {
+        for kind in slipway_metrics::types() {
             let reading = provider(kind).unwrap().reading("/x\n$.a", StatusCode::from_u16(code).unwrap(), &body);
             prop_assert!(!matches!(reading, Reading::Value(_)), "{}: {:?}", kind, reading);
+        }
+    }
+
+    #[test]
+    fn whatever_is_heard_it_comes_to_an_end_and_what_says_who_we_are_is_never_shown(
+        bodies in prop::collection::vec(exchange_like(), 1..20),
+        code in prop_oneof![Just(200_u16), 100_u16..600],
+        query in prop_oneof![Just("analysis/a/b"), Just("keptnmetric/a/b"), Just("a/b"), Just("[{}]"), Just("/x\n$.a")],
+    ) {
+        let environment = Environment::of(&BTreeMap::from([
+            ("AWS_CONTAINER_CREDENTIALS_FULL_URI".to_owned(), "http://127.0.0.1/x".to_owned()),
+        ]));
+        let secret = SecretData::from([("project".to_owned(), SecretSlice::from(b"p".to_vec()))]);
+        let spec = MetricProviderSpec {
+            secret_ref: Some(SecretReference { name: "creds".to_owned() }),
+            region: Some("eu-west-1".to_owned()),
+            ..MetricProviderSpec::default()
+        };
+        let ask = Ask::now(query, "1m", DateTime::UNIX_EPOCH).within(&environment);
+        for kind in ["cloudwatch", "stackdriver", "keptn", "externalmetrics"] {
+            let mut heard = Vec::new();
+            let shown = loop {
+                match provider(kind).unwrap().step(&spec, Some(&secret), &ask, &heard) {
+                    Ok(Step::Send(_)) => {}
+                    Ok(Step::Read(reading)) => break format!("{reading:?}"),
+                    Err(why) => break why.to_string(),
+                }
+                prop_assert!(heard.len() < MOST_STEPS, "{} goes on", kind);
+                let body = bodies[heard.len() % bodies.len()].clone();
+                // Whoever refuses says why; who is sent a token may not.
+                let status = StatusCode::from_u16(if heard.is_empty() { 200 } else { code }).unwrap();
+                heard.push(Heard::Answer { status, body });
+            };
+            let is_exchange = heard.len() == 1 && matches!(kind, "cloudwatch" | "stackdriver");
+            prop_assert!(!is_exchange || !shown.contains("SSSS"), "{}: {}", kind, shown);
         }
     }
 

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta, Utc};
 use http::StatusCode;
 use slipway_core::analysis::Counters;
-use slipway_metrics::Ask;
 use slipway_metrics::builtin::Telemetry;
 use slipway_metrics::counters::{self, LOOK_BACK, Sides};
 use tokio::sync::oneshot;
@@ -140,11 +139,8 @@ impl Shell {
         read: impl Fn(StatusCode, &[u8]) -> Result<T, String>,
     ) -> Result<T, String> {
         let query = query.unwrap_or_default();
-        let ask = Ask::now(&query, "", self.clock.now());
-        let spec = server.spec();
-        let asked = self.exchange(&spec, server.secret.as_ref(), &ask);
-        match asked.await {
-            Ok((_, response)) => read(response.status(), response.body()),
+        match self.exchange(server, &query).await {
+            Ok((status, body)) => read(status, &body),
             Err(Unanswered::Secret(missing)) => Err(missing.of_server()),
             Err(Unanswered::Unusable(why) | Unanswered::Failed(why)) => Err(why),
         }

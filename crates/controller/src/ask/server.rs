@@ -1,16 +1,18 @@
 //! One exchange with a server of metrics, with credentials that are read at use.
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use secrecy::SecretSlice;
 use slipway_api::{MetricProviderSpec, SecretReference};
-use slipway_metrics::{Ask, MetricProvider, SecretData, Transport};
+use slipway_metrics::{
+    Ask, Environment, Heard, MetricProvider, SecretData, Sending, Target, Transport,
+};
 
 use crate::http::{Certificates, Limits, Redirects};
 use crate::shell::Shell;
 
-use super::positive;
+use super::{api_server, identity, positive};
 
 /// A Prometheus, and the Secret that it wants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,9 +41,10 @@ fn limits(transport: Transport, secret: Option<&SecretData>) -> Limits {
             ca: given.ca,
             identity: given.identity,
         }),
-        redirects: match secret {
-            Some(_) => Redirects::SameServer,
-            None => Redirects::Anywhere,
+        redirects: if secret.is_some() || transport.carries_identity {
+            Redirects::SameServer
+        } else {
+            Redirects::Anywhere
         },
         ..Limits::default()
     }
@@ -80,36 +83,69 @@ pub(super) enum Unanswered {
 }
 
 impl Shell {
-    /// Asks, with credentials that are read at use: where they are refused they are read once more, since they may just have been renewed (FC-067).
+    /// One exchange with a Prometheus that needs its whole answer.
     pub(super) async fn exchange(
         &self,
-        spec: &MetricProviderSpec,
-        secret: Option<&Key>,
-        ask: &Ask<'_>,
-    ) -> Result<(&'static dyn MetricProvider, Response<Vec<u8>>), Unanswered> {
+        server: &Server,
+        query: &str,
+    ) -> Result<(StatusCode, Vec<u8>), Unanswered> {
+        let spec = server.spec();
         let provider = slipway_metrics::provider(&spec.type_)
             .map_err(|unsupported| Unanswered::Unusable(unsupported.to_string()))?;
+        let ask = Ask::now(query, "", self.clock.now());
         let mut refused = None;
         for _ in 0..2 {
-            let data = match secret {
+            let data = match &server.secret {
                 Some(key) => Some(self.credentials(key).await.map_err(Unanswered::Secret)?),
                 None => None,
             };
             let request = provider
-                .request(spec, data.as_ref(), ask)
+                .request(&spec, data.as_ref(), &ask)
                 .map_err(|error| Unanswered::Unusable(error.to_string()))?;
-            let limits = limits(provider.transport(spec), data.as_ref());
+            let limits = limits(provider.transport(&spec), data.as_ref());
             let response = self.http.send(request, &limits).await;
             let response = response.map_err(|error| Unanswered::Failed(error.to_string()))?;
-            if secret.is_none() || response.status() != StatusCode::UNAUTHORIZED {
-                return Ok((provider, response));
+            let (status, body) = (response.status(), response.into_body());
+            if server.secret.is_none() || status != StatusCode::UNAUTHORIZED {
+                return Ok((status, body));
             }
-            refused = Some(response);
+            refused = Some((status, body));
         }
-        let unknown = || Unanswered::Failed("the credentials are refused".to_owned());
-        refused
-            .map(|response| (provider, response))
-            .ok_or_else(unknown)
+        refused.ok_or_else(|| Unanswered::Failed("the credentials are refused".to_owned()))
+    }
+
+    /// Who the controller is to a cloud, with the files that this provider wants to be read.
+    pub(super) async fn identity(&self, provider: &dyn MetricProvider) -> Environment {
+        let mut environment = self.environment.as_ref().clone();
+        for variable in provider.identity_files() {
+            if let Some(path) = environment.path(variable) {
+                let content = identity::read(path).await;
+                environment = environment.with_file(variable, content);
+            }
+        }
+        environment
+    }
+
+    /// Sends what a provider of metrics asks, to whom it asks it.
+    pub(super) async fn send(&self, sending: Sending, secret: Option<&SecretData>) -> Heard {
+        let Sending {
+            request,
+            transport,
+            after,
+        } = sending;
+        self.clock.sleep_until(self.clock.now() + after).await;
+        let limits = limits(transport, secret);
+        let came = match transport.target {
+            Target::Server => self.http.send(request, &limits).await,
+            Target::ApiServer => api_server::send(&self.client, request, &limits).await,
+        };
+        match came {
+            Ok(answer) => Heard::Answer {
+                status: answer.status(),
+                body: answer.into_body(),
+            },
+            Err(error) => Heard::Nothing(error.to_string()),
+        }
     }
 
     /// The data of a Secret, read anew: it is never stored (FC-067).
@@ -124,7 +160,7 @@ impl Shell {
     }
 
     /// The credentials of a server of metrics; those that a Canary sends somewhere only where they say themselves that they are meant for it.
-    async fn credentials(&self, key: &Key) -> Result<SecretData, NoSecret> {
+    pub(super) async fn credentials(&self, key: &Key) -> Result<SecretData, NoSecret> {
         let failed = |why: String| NoSecret {
             name: key.name.clone(),
             why,

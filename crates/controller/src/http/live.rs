@@ -156,17 +156,33 @@ fn way(uri: &Uri, limits: &Limits) -> Way {
     if let Some(proxy) = &limits.proxy {
         return Way::Proxy(SecretString::expose_secret(proxy).to_owned());
     }
-    if limits.verify_tls && !is_loopback(uri.host().unwrap_or_default()) {
+    if limits.verify_tls && !is_near(uri.host().unwrap_or_default()) {
         Way::Environment
     } else {
         Way::Direct
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// The name of the metadata server of Google's machines; those of others have link-local addresses.
+const METADATA: &str = "metadata.google.internal";
+
+/// Whether a host is this machine, or one that only this machine reaches, such as a server that says who the machine is: a proxy would ask about
+/// itself.
+fn is_near(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    let is_local = |ip: IpAddr| match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        // AWS answers at fd00:ec2::/32 as well.
+        IpAddr::V6(ip) => {
+            ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || matches!(ip.segments(), [0xfd00, 0x0ec2, ..])
+        }
+    };
+    ["localhost", METADATA]
+        .iter()
+        .any(|near| host.eq_ignore_ascii_case(near))
+        || bare.parse().is_ok_and(is_local)
 }
 
 /// What tells certificates from others; parts are told apart by their lengths.
@@ -388,12 +404,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback_addresses_never_go_through_a_proxy() {
+    fn this_machine_and_who_says_what_it_is_are_never_asked_through_a_proxy() {
         let limits = Limits::default();
         for uri in [
             "http://localhost:1/",
             "http://127.8.8.8/",
             "http://[::1]:80/",
+            "http://169.254.170.23/v1/credentials",
+            "http://[fe80::1]/",
+            "http://[fd00:ec2::23]/v1/credentials",
+            "http://metadata.google.internal/",
         ] {
             assert!(way(&uri.parse().unwrap(), &limits) == Way::Direct, "{uri}");
         }

@@ -83,6 +83,7 @@ impl Settings {
                 releases,
                 metrics_server,
                 metrics_server_secret,
+                environment: slipway_metrics::Environment::of(environment),
                 leader,
                 notify,
                 port,
