@@ -18,6 +18,7 @@ mod history;
 mod leave;
 mod output;
 mod record;
+mod replay;
 mod sandbox;
 mod screen;
 mod simulate;

@@ -12,7 +12,7 @@ use slipway_core::action::Verb;
 
 use crate::cluster::{Cluster, ClusterArgs};
 use crate::output::Said;
-use crate::{act, adopt, check, explain, history, leave, status, wait, why};
+use crate::{act, adopt, check, explain, history, leave, replay, status, wait, why};
 
 /// Commands that go to a cluster, as kubectl does.
 #[derive(Clone, Debug, clap::Subcommand)]
@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Why(why::Args),
     /// Tell what each tick of a release measured, and what came of it
     History(history::Args),
+    /// Tell what the sequential test would have said of the last release
+    Replay(replay::Args),
     /// Open a gate that waits for a person
     Approve(act::ApproveArgs),
     /// Hold a release at the step that it has reached
@@ -56,6 +58,7 @@ impl Command {
             Self::Explain(args) => &args.cluster,
             Self::Why(args) => &args.cluster,
             Self::History(args) => &args.cluster,
+            Self::Replay(args) => &args.cluster,
             Self::Approve(args) => &args.common.cluster,
             Self::Promote(args) => &args.common.cluster,
             Self::Pause(args) | Self::Resume(args) | Self::Abort(args) | Self::Retry(args) => {
@@ -82,6 +85,7 @@ impl Command {
             Self::Explain(args) => explain::run(cluster, args).boxed(),
             Self::Why(args) => why::run(cluster, args, now).boxed(),
             Self::History(args) => history::run(cluster, args).boxed(),
+            Self::Replay(args) => replay::run(cluster, args, now).boxed(),
             Self::Approve(args) => act::approve(cluster, args, now).boxed(),
             Self::Promote(args) => act::promote(cluster, args, now).boxed(),
             Self::Pause(args) => act::simple(cluster, Verb::Pause, args, now).boxed(),

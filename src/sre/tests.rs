@@ -275,6 +275,32 @@ async fn why_and_status_tell_what_requests_say_and_what_it_cost() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn replay_tells_what_the_test_would_have_said_of_the_last_release() {
+    let stage = at_weight_20_with_users("off", 0.5).await;
+    let phase = stage.reach(&[Phase::Succeeded], HOUR).await;
+    assert_eq!(phase, Phase::Succeeded);
+    let replayed = async |words: &str| {
+        let line = format!("slipway replay {words}");
+        let Command::Replay(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+            panic!("{line}");
+        };
+        crate::replay::with(&ada(&stage), &args, stage.world.now(), &stage.wire).await
+    };
+    let refused = replayed("app").await.err().unwrap().to_string();
+    assert_eq!(refused, "say where Prometheus is: --metrics-server URL");
+    let server = "app --metrics-server http://prometheus:9090";
+    let told = replayed(server).await.unwrap().text;
+    assert!(told.contains("rolled back"), "{told}");
+    assert!(told.contains("canary fails 50% of "), "{told}");
+    let json = replayed(&format!("{server} -o json")).await.unwrap().text;
+    let rows: Vec<Value> = serde_json::from_str(&json).unwrap();
+    assert!(
+        rows.iter().any(|row| row["verdict"] == "rollback"),
+        "{json}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_person_approves_pauses_resumes_aborts_and_retries_by_command() {
     let stage = initialised().await;
     annotate(&stage, "Canary", "approve", "rollout");

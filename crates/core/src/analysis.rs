@@ -11,6 +11,7 @@ mod judge;
 mod number;
 mod plan;
 mod ratio;
+mod replay;
 mod settings;
 mod share;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use judge::{Arm, Cause, Hold, Pair, Seen, Stage, Verdict, conclude, evidence
 pub(crate) use number::{real, whole};
 pub use plan::first_weight;
 pub use ratio::ratio_evidence;
+pub use replay::{Moment, Past, replay};
 pub use settings::{Bets, Cliff, JudgeMode, JudgeSettings, Policy};
 pub use share::FRACTIONS;
 
