@@ -11,6 +11,8 @@ pub const API_VERSION: &str = "flagger.app/v1beta1";
 
 /// The field manager of every server-side apply of ours.
 pub const FIELD_MANAGER: &str = "slipway";
+/// The manager of the one field by which a target is paused, so that ours goes without what the user says of it.
+pub const PAUSE_FIELD_MANAGER: &str = "slipway-pause";
 /// The field manager under which Flagger's writes are found; its entries are adopted.
 pub const FLAGGER_FIELD_MANAGER: &str = "flagger";
 /// The finalizer on a Canary; Flagger's name, so that either controller can take it off.

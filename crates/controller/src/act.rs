@@ -99,6 +99,8 @@ impl Shell {
             | Effect::ScaleUpTarget(_)
             | Effect::ScaleDownTarget
             | Effect::CreatePrimaryScaler
+            | Effect::PauseTarget
+            | Effect::ResumeTarget
             | Effect::HoldPrimaryScaler(_)
             | Effect::ReleasePrimaryScaler
             | Effect::PauseScaler
@@ -170,6 +172,8 @@ impl Hands<'_> {
             Effect::ScaleUpTarget(size) => self.scale_up_target(*size).await,
             Effect::ScaleDownTarget => self.scale_down_target().await,
             Effect::CreatePrimaryScaler => self.sync_primary_scaler(Compare::First).await,
+            Effect::PauseTarget => self.pause_target(true).await,
+            Effect::ResumeTarget => self.pause_target(false).await,
             Effect::HoldPrimaryScaler(replicas) => self.hold_primary_scaler(*replicas).await,
             Effect::ReleasePrimaryScaler => self.release_primary_scaler().await,
             Effect::PauseScaler => {

@@ -82,6 +82,10 @@ pub enum Effect {
     ScaleUpTarget(CanaryReplicas),
     /// Scale the target to zero.
     ScaleDownTarget,
+    /// Pause the target: what is written to it from now on does not roll out.
+    PauseTarget,
+    /// Let the target roll out what was written to it meanwhile.
+    ResumeTarget,
     /// Make sure that the primary's scaler exists.
     CreatePrimaryScaler,
     /// Keep the primary's scaler from going below so many pods: it has all the traffic back in an instant (FC-012, FC-013).

@@ -50,6 +50,8 @@ pub struct Plan {
     pub settle: TimeDelta,
     /// How many pods the canary has before it gets traffic.
     pub canary_replicas: CanaryReplicas,
+    /// Whether the target is paused while it has traffic, so that a newer revision waits for the traffic to leave.
+    pub hold_new_revision: bool,
     /// How much weight goes back to the primary at a time on promotion; `None`: all at once.
     pub promotion_step: Option<Weight>,
     /// The cookies that keep a user on the side that was met first; `None`: nobody is kept.

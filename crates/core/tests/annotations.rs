@@ -354,13 +354,13 @@ fn p10_an_annotation_never_makes_another_strategy_of_a_release() {
 #[test]
 fn an_annotation_that_changes_nothing_is_warned_of() {
     let on_canary: Pairs<'_> = &[("treshold", "5"), ("action-abort", "x"), ("threshold", "5")];
-    let plan = plan(&steps(), on_canary, &[("hold-new-revision", "true")]).unwrap();
+    let plan = plan(&steps(), on_canary, &[("holds-new-revision", "true")]).unwrap();
     let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         warnings,
         [
             "annotation slipway.dev/treshold is 5, is not known: is it misspelt?",
-            "Deployment test/app: annotation slipway.dev/hold-new-revision is true, is not heeded by this version",
+            "Deployment test/app: annotation slipway.dev/holds-new-revision is true, is not known: is it misspelt?",
         ]
     );
 }

@@ -32,6 +32,12 @@ pub struct SlipwayStatus {
     /// When traffic was last taken off the target; it is scaled down one settle time later. Absent when that has been done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traffic_left_at: Option<DateTime<Utc>>,
+    /// Whether the target is paused by us while it has traffic.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub target_paused: bool,
+    /// When traffic left a target that we paused; it is resumed one settle time later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_free_at: Option<DateTime<Utc>>,
     /// The number of pods below which the scaler of the primary may not go while the target has, or had, some of its traffic: as many as it had when
     /// the release started.
     #[serde(skip_serializing_if = "Option::is_none")]

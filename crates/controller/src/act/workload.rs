@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use slipway_api::names;
 use slipway_core::object::{Key, Write};
-use slipway_core::plan::CanaryReplicas;
+use slipway_core::plan::{CanaryReplicas, TargetKind};
 use slipway_workloads::configs::{self, TrackedConfig};
 use slipway_workloads::{Resize, Scaler};
 use tracing::{debug, info};
@@ -274,6 +274,39 @@ impl Hands<'_> {
             .peek(&self.workload(&self.plan.target.name));
         let resize = live.and_then(|live| self.codecs.target.scale_down(&live.value()));
         self.resize(&self.plan.target.name, resize).await
+    }
+
+    /// Pauses the target, or takes our pause back. The field is applied by a manager of its own: what the user says of it comes back by itself.
+    pub(super) async fn pause_target(&self, is_paused: bool) -> Result<(), ActError> {
+        let key = self.workload(&self.plan.target.name);
+        let live = self.shell.watches.peek(&key);
+        let says = live.map(|live| live.value().pointer("/spec/paused").cloned());
+        let Some(says) = says.filter(|_| self.plan.target.kind == TargetKind::Deployment) else {
+            return Ok(());
+        };
+        if is_paused && says == Some(Value::Bool(true)) {
+            return Ok(());
+        }
+        self.shell.must_lead()?;
+        debug!(object = %key, is_paused, "pause");
+        let spec = if is_paused {
+            json!({"paused": true})
+        } else {
+            json!({})
+        };
+        let object = json!({
+            "apiVersion": key.api_version,
+            "kind": key.kind,
+            "metadata": {"name": key.name, "namespace": key.namespace},
+            "spec": spec,
+        });
+        let params = PatchParams::apply(names::PAUSE_FIELD_MANAGER).force();
+        self.shell
+            .api(&key)
+            .patch(&key.name, &params, &Patch::Apply(object))
+            .await
+            .map_err(|error| ApiError::new("patch", &key, error))?;
+        Ok(())
     }
 
     async fn resize(&self, workload: &str, resize: Option<Resize>) -> Result<(), ActError> {

@@ -305,6 +305,11 @@ impl<'a> Draft<'a> {
     /// Starts or reads the clock of the progress deadline; whether it has run out.
     pub(crate) fn deadline_is_over(&mut self) -> bool {
         let (now, deadline) = (self.case.now, self.case.plan.progress_deadline);
+        if self.slipway().target_free_at.is_some() {
+            // It is paused, by us: nothing can become ready, however long we were away.
+            self.stop_deadline();
+            return false;
+        }
         let since = *self.slipway().unready_since.get_or_insert(now);
         let end = since + deadline;
         if now >= end {
@@ -421,6 +426,7 @@ impl<'a> Draft<'a> {
         if let Some(routes) = routes {
             cookies::keep(self.case.plan, &mut self.status, routes);
         }
+        let pause = self.pause_target(routes);
         let told = self.note_transition();
         if told {
             record::hooks(&mut self);
@@ -445,6 +451,7 @@ impl<'a> Draft<'a> {
         }
         let held = self.status.slipway.as_ref().and_then(|it| it.held_replicas);
         effects.extend(held.filter(|_| self.keeps).map(Effect::HoldPrimaryScaler));
+        effects.extend(pause);
         if let Some(routes) = routes {
             effects.extend(routing(self.case.plan, routes));
         }
@@ -472,6 +479,30 @@ impl<'a> Draft<'a> {
             release.evidence = of(self.stored);
         }
         counted != *self.stored
+    }
+
+    /// Pauses a target that gets traffic, where the plan has newer revisions wait, and lets it go one settle time after the traffic left it (FC-014).
+    /// A pause stands before the route that needs it, an end before the status that says it.
+    fn pause_target(&mut self, routes: Option<Routes>) -> Option<Effect> {
+        let routes = routes?;
+        let (now, settle) = (self.case.now, self.case.plan.settle);
+        let holds = self.case.plan.hold_new_revision;
+        let slipway = self.status.slipway.as_mut()?;
+        if holds && !routes.canary.is_zero() {
+            (slipway.target_paused, slipway.target_free_at) = (true, None);
+            return Some(Effect::PauseTarget);
+        }
+        if !slipway.target_paused {
+            return None;
+        }
+        let free_at = *slipway.target_free_at.get_or_insert(now);
+        if holds && now < free_at + settle {
+            self.wake_at(free_at + settle);
+            return None;
+        }
+        (slipway.target_paused, slipway.target_free_at) = (false, None);
+        self.before.push(Effect::ResumeTarget);
+        None
     }
 
     fn note_routed_weight(&mut self, routes: Option<Routes>) {

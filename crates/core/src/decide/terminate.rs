@@ -16,6 +16,9 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
     if draft.case.plan.orphans {
         draft.release_primary();
     }
+    if std::mem::take(&mut draft.slipway().target_paused) {
+        draft.before(Effect::ResumeTarget);
+    }
     if draft.status.phase == Phase::Terminated || draft.case.plan.orphans {
         draft.after(Effect::RemoveFinalizer);
         return draft.decide();

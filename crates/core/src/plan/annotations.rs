@@ -74,7 +74,7 @@ pub(super) enum WithoutMesh {
 pub struct Tuning(BTreeMap<&'static str, Tuned>);
 
 /// The keys that tune a release, in the order of the reference.
-pub const KEYS: [&str; 38] = [
+pub const KEYS: [&str; 39] = [
     annotation::INTERVAL,
     annotation::THRESHOLD,
     annotation::MAX_WEIGHT,
@@ -88,6 +88,7 @@ pub const KEYS: [&str; 38] = [
     annotation::PAUSED,
     annotation::SETTLE,
     annotation::CANARY_REPLICAS,
+    annotation::HOLD_NEW_REVISION,
     annotation::ON_DELETE,
     annotation::ON_NO_DATA,
     annotation::ON_PROVIDER_ERROR,
@@ -292,9 +293,9 @@ impl Tuning {
         self.value(annotation::ON_DELETE) == Some(&Value::Orphan(true))
     }
 
-    /// Whether the release is paused.
-    pub(super) fn paused(&self) -> bool {
-        self.value(annotation::PAUSED) == Some(&Value::Switch(true))
+    /// Whether a switch is on.
+    pub(super) fn is_on(&self, key: &str) -> bool {
+        self.value(key) == Some(&Value::Switch(true))
     }
 
     /// How long a side that lost its traffic stays up.

@@ -176,6 +176,9 @@ impl Lines<'_> {
         let size = plan.canary_replicas.to_string();
         let keys = [annotation::CANARY_REPLICAS];
         self.add("canary replicas", size, &keys, None);
+        let holds = plan.hold_new_revision.to_string();
+        let keys = [annotation::HOLD_NEW_REVISION];
+        self.add("hold new revision", holds, &keys, None);
     }
 
     fn gates(&mut self, spec: &CanarySpec) {

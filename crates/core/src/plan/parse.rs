@@ -151,7 +151,8 @@ impl Plan {
         found.append(&mut problems.0);
         plan.settle = tuning.settle().unwrap_or(plan.settle);
         plan.canary_replicas = tuning.canary_replicas();
-        plan.paused = tuning.paused();
+        plan.hold_new_revision = tuning.is_on(annotation::HOLD_NEW_REVISION);
+        plan.paused = tuning.is_on(annotation::PAUSED);
         plan.approve = tuning.gates();
         plan.after = tuning.after();
         plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
@@ -197,6 +198,7 @@ impl Plan {
             progress_deadline: progress_deadline(spec, problems),
             settle: defaults.settle,
             canary_replicas: CanaryReplicas::Minimum,
+            hold_new_revision: false,
             promotion_step: analysis.promotion_step,
             affinity: analysis.affinity,
             primary_ready_threshold: analysis.primary_ready_threshold,

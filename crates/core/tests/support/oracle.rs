@@ -267,6 +267,7 @@ fn is_repeatable(effect: &Effect) -> bool {
             | Effect::Promote { .. }
             | Effect::CreatePrimaryScaler
             | Effect::HoldPrimaryScaler(_)
+            | Effect::PauseTarget
             | Effect::ResumeScaler
             | Effect::ScaleUpTarget(_)
             | Effect::RestoreRoutes

@@ -20,6 +20,10 @@ pub(in crate::plan) fn weaker(key: &str, plan: &Plan, than: &Plan) -> Option<Str
             plan.canary_replicas < than.canary_replicas,
             than.canary_replicas.to_string(),
         ),
+        annotation::HOLD_NEW_REVISION => (
+            !plan.hold_new_revision && than.hold_new_revision,
+            "true".to_owned(),
+        ),
         annotation::THRESHOLD => (plan.threshold > than.threshold, than.threshold.to_string()),
         annotation::MAX_WEIGHT | annotation::STEP_WEIGHT | annotation::STEP_WEIGHTS => {
             let (new, old) = (weights(plan), weights(than));

@@ -136,7 +136,10 @@ impl Value {
                 "orphan" => Ok(Self::Orphan(true)),
                 _ => Err("must be restore or orphan"),
             },
-            annotation::MIRROR | annotation::SKIP_ANALYSIS | annotation::PAUSED => {
+            annotation::MIRROR
+            | annotation::SKIP_ANALYSIS
+            | annotation::PAUSED
+            | annotation::HOLD_NEW_REVISION => {
                 switch(text).ok_or("must be true or false")
             }
             _ => judge::parse(key, text),

@@ -219,6 +219,8 @@ impl World {
             Effect::Tell => self.tell(),
             Effect::Count(outcome) => self.counted.push(*outcome),
             Effect::RetireRoute
+            | Effect::PauseTarget
+            | Effect::ResumeTarget
             | Effect::HoldPrimaryScaler(_)
             | Effect::ReleasePrimaryScaler
             | Effect::CreatePrimaryScaler
