@@ -28,6 +28,7 @@ PROMETHEUS = f"http://{NODE}:9090"
 REVISIONS: dict[str, dict[str, str]] = {
     "v1": {},
     "v2": {},
+    "v3": {},
     "bad": {"ERROR_RATE": "0.2"},
     "slow": {"LATENCY": "900ms"},
     "never-ready": {"NEVER_READY": "true"},

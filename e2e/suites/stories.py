@@ -85,6 +85,28 @@ def twenty_percent_errors(case: Case) -> None:
         case.expect_no_failed_request()
 
 
+@story(backends=("istio", "linkerd"), core=("istio",))
+def newer_revision_held(case: Case) -> None:
+    """A revision that is pushed while another has traffic gets no pod before that traffic has left; then it is released."""
+    case.start()
+    hold = {"metadata": {"annotations": {"slipway.dev/hold-new-revision": "true"}}}
+    case.world.kube.patch("flagger.app/v1beta1", "Canary", case.ns, APP, hold)
+    case.serve()
+    case.release("v2")
+    weighted = case.world.watch.until("Canary", case.ns, APP, lambda obj: obj.get("status", {}).get("canaryWeight", 0) >= 20, 60)
+    case.expect(weighted, "the first revision got no traffic")
+    paused = case.world.watch.until("Deployment", case.ns, APP, lambda obj: obj.get("spec", {}).get("paused"), 10)
+    case.expect(paused, "the target is not paused while it has traffic")
+    case.release("v3")
+    case.ends("Succeeded", seconds=150)
+    case.expect(case.primary_image() == "app:v3", f"the primary runs {case.primary_image()}")
+    target = case.world.watch.latest("Deployment", case.ns, APP)
+    case.expect(not target["spec"].get("paused"), "the target stays paused")
+    case.expect_scaled_down()
+    case.expect_no_failed_request()
+    case.expect_at_the_end("v3")
+
+
 @story(core=EVERY)
 def pods_never_start(case: Case) -> None:
     """A release whose pods never get ready is rolled back at the progress deadline, before any traffic."""
@@ -390,8 +412,15 @@ def autoscaled(case: Case) -> None:
     case.world.apply(objects.namespace(case.ns), objects.autoscaler(case.ns))
     reference = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "name": APP}
     case.start(spec={"autoscalerRef": reference})
+    # Load has brought the primary to more pods than its autoscaler would keep.
+    case.world.kube.patch("apps/v1", "Deployment", case.ns, f"{APP}-primary", {"spec": {"replicas": 3}})
+    case.world.wait_available(case.ns, f"{APP}-primary", replicas=3)
     case.serve()
     case.release("v2")
+    case.expect(case.reaches("Progressing", seconds=30), "the change started no release")
+    time.sleep(1)
+    held = case.world.kube.find("autoscaling/v2", "HorizontalPodAutoscaler", case.ns, f"{APP}-primary")
+    case.expect(held and held["spec"]["minReplicas"] == 3, f"the primary's autoscaler goes down to {held and held['spec']}")
     case.ends("Succeeded")
     case.expect_promoted_step_by_step()
     copy = case.world.kube.find("autoscaling/v2", "HorizontalPodAutoscaler", case.ns, f"{APP}-primary")

@@ -42,6 +42,9 @@ pub struct Evidence {
     /// Whether they show that requests are not shared as the weight says.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub astray: bool,
+    /// How evenly the failures of the primary fall on its pods.
+    #[serde(skip_serializing_if = "Spread::is_empty")]
+    pub spread: Spread,
     /// Ticks in a row with a gross failure.
     #[serde(skip_serializing_if = "is_zero")]
     pub gross: u32,
@@ -84,6 +87,23 @@ impl Tally {
     /// Whether nothing was requested.
     pub const fn is_empty(&self) -> bool {
         self.requests == 0
+    }
+}
+
+/// How evenly failures fall on the pods of a side: 1 a tick where each falls by chance, more where they come in clumps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Spread {
+    /// Ticks that could tell.
+    pub ticks: u32,
+    /// What they told, summed.
+    pub sum: f64,
+}
+
+impl Spread {
+    /// Whether no tick could tell.
+    pub const fn is_empty(&self) -> bool {
+        self.ticks == 0
     }
 }
 

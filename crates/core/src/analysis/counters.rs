@@ -89,7 +89,7 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
                 None if was_there || is_new => Mark::Zero,
                 None => Mark::Sample(0),
             };
-            counted.add(*side, &one.counts, growth(&one.samples, mark));
+            counted.add(*side, pod, &one.counts, growth(&one.samples, mark));
         }
         let last = series.iter().filter_map(|one| one.samples.last());
         if let Some(at) = last.map(|(at, _)| *at).max() {
@@ -105,6 +105,7 @@ pub fn count(known: &mut Evidence, counters: &Counters, steady_since: DateTime<U
     }
     Seen {
         errors: counted.errors,
+        spread: counted.spread(),
         slow: counted.slow(known.edges.as_deref().unwrap_or_default()),
         is_of_one_weight,
     }
@@ -133,14 +134,15 @@ pub fn rate(counters: &Counters) -> f64 {
 
 /// What the series of one look add up to.
 #[derive(Debug, Default)]
-struct Counted {
+struct Counted<'a> {
     errors: Pair,
+    pods: BTreeMap<&'a str, Arm>,
     timed: [u64; 2],
     within: BTreeMap<u32, [u64; 2]>,
 }
 
-impl Counted {
-    fn add(&mut self, side: Side, counts: &Counts, grown: u64) {
+impl<'a> Counted<'a> {
+    fn add(&mut self, side: Side, pod: &'a str, counts: &Counts, grown: u64) {
         let (arm, place) = match side {
             Side::Canary => (&mut self.errors.canary, 0),
             Side::Primary => (&mut self.errors.primary, 1),
@@ -148,8 +150,12 @@ impl Counted {
         let timed = match counts {
             Counts::Good | Counts::Failed => {
                 arm.requests = arm.requests.saturating_add(grown);
-                if *counts == Counts::Failed {
-                    arm.bad = arm.bad.saturating_add(grown);
+                let bad = if *counts == Counts::Failed { grown } else { 0 };
+                arm.bad = arm.bad.saturating_add(bad);
+                if side == Side::Primary {
+                    let pod = self.pods.entry(pod).or_default();
+                    pod.requests = pod.requests.saturating_add(grown);
+                    pod.bad = pod.bad.saturating_add(bad);
                 }
                 return;
             }
@@ -159,6 +165,25 @@ impl Counted {
         for (at, count) in timed.iter_mut().enumerate() {
             *count = count.saturating_add(if at == place { grown } else { 0 });
         }
+    }
+
+    /// The dispersion of failures over the primary's pods: their squared distance from what each pod's share of the requests lets expect, by what
+    /// chance alone would make. **Source**: analysis.md 2.5.
+    fn spread(&self) -> Option<f64> {
+        let pods = self.pods.values().filter(|pod| pod.requests > 0);
+        let pods: Vec<Arm> = pods.copied().collect();
+        let (all, failed) = pods.iter().fold((0.0, 0.0), |(all, failed), pod| {
+            (all + real(pod.requests), failed + real(pod.bad))
+        });
+        if pods.len() < 2 || failed <= 0.0 {
+            return None;
+        }
+        let distance = |pod: &Arm| {
+            let expected = failed * real(pod.requests) / all;
+            (real(pod.bad) - expected).powi(2) / expected
+        };
+        let sum: f64 = pods.iter().map(distance).sum();
+        Some(sum / real(u64::try_from(pods.len() - 1).unwrap_or(u64::MAX)))
     }
 
     /// Of each latency, the requests that took longer.

@@ -3,7 +3,7 @@
 //! **Source**: analysis.md 2.6.
 
 use chrono::TimeDelta;
-use slipway_api::{Clean, Evidence, MetricEvidence, Shared};
+use slipway_api::{Clean, Evidence, MetricEvidence, Shared, Spread};
 
 use super::binomial::{clean_step, floor_evidence, floor_step, is_enough};
 use super::number::{down, length, log_mean, real};
@@ -41,12 +41,14 @@ pub struct Pair {
 }
 
 /// What one tick counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Seen {
     /// Requests that failed.
     pub errors: Pair,
     /// Requests that were slower than an edge, by the name of the metric.
     pub slow: Vec<(String, Pair)>,
+    /// How evenly the primary's failures fell on its pods, where that could be told.
+    pub spread: Option<f64>,
     /// Whether all of it was requested under the weight that the canary has now.
     pub is_of_one_weight: bool,
 }
@@ -153,11 +155,17 @@ pub fn learn(known: &mut Evidence, settings: &JudgeSettings, stage: Stage<'_>, s
         }
     }
     let (requests, bad) = (errors.canary.requests, errors.canary.bad);
+    // By what was known before this tick: a bet that is chosen by its outcome is none.
+    let bets = bets(known, settings);
+    if let Some(spread) = seen.spread {
+        known.spread.ticks = known.spread.ticks.saturating_add(1);
+        known.spread.sum = down(known.spread.sum + spread);
+    }
     let metric = known.metrics.entry(ERRORS.to_owned()).or_default();
-    bet(metric, known.accounts, settings, errors);
+    bet(metric, known.accounts, settings, bets, errors);
     for (name, pair) in &seen.slow {
         let metric = known.metrics.entry(name.clone()).or_default();
-        bet(metric, known.accounts, settings, *pair);
+        bet(metric, known.accounts, settings, bets, *pair);
         for (tally, arm) in [
             (&mut metric.canary, pair.canary),
             (&mut metric.primary, pair.primary),
@@ -224,19 +232,40 @@ fn begin_weight(known: &mut Evidence, stage: Stage<'_>) {
     (known.shared, known.astray) = (Shared::default(), false);
 }
 
-fn bet(metric: &mut MetricEvidence, accounts: u32, settings: &JudgeSettings, pair: Pair) {
+/// Ticks from which on it is known how evenly failures fall.
+const TELLS: u32 = 5;
+/// The greatest mean dispersion at which failures count as independent. **Source**: analysis.md 2.5.
+const EVEN: f64 = 1.3;
+
+fn bets(known: &Evidence, settings: &JudgeSettings) -> Bets {
+    let Spread { ticks, sum } = known.spread;
+    match settings.bets {
+        Bets::Auto if ticks >= TELLS && sum <= EVEN * f64::from(ticks) => Bets::Count,
+        Bets::Auto => Bets::Tick,
+        said @ (Bets::Tick | Bets::Count) => said,
+    }
+}
+
+fn bet(
+    metric: &mut MetricEvidence,
+    accounts: u32,
+    settings: &JudgeSettings,
+    bets: Bets,
+    pair: Pair,
+) {
     let floor = (settings.error_floor, pair.canary.requests, pair.canary.bad);
     floor_step(&mut metric.floor, floor.0, floor.1, floor.2);
-    let factors = match settings.bets {
-        Bets::Tick => share::factors(pair, settings.tolerance),
+    let factors = match bets {
+        Bets::Auto | Bets::Tick => share::factors(pair, settings.tolerance),
         Bets::Count => count::factors(pair, settings.tolerance),
     };
     let Some(factors) = factors else { return };
     let accounts = usize::try_from(accounts).unwrap_or(usize::MAX);
     metric.accounts.resize(accounts, vec![0.0; factors.len()]);
     for account in &mut metric.accounts {
-        // Another kind of bet, from now on: what was won with the one before is not carried over.
-        account.resize(factors.len(), 0.0);
+        // Another kind of bet from now on: no stake is taken away, for without the losing ones the others would be worth more than they won.
+        let stakes = account.len().max(factors.len());
+        account.resize(stakes, 0.0);
         for (stake, factor) in account.iter_mut().zip(&factors) {
             *stake = down(*stake + factor);
         }

@@ -64,12 +64,14 @@ pub enum Bets {
     Tick,
     /// By each failure: faster, where failures are independent.
     Count,
+    /// By each failure once they are seen to fall evenly on the primary's pods, by ticks before.
+    Auto,
 }
 
 impl Bets {
     /// The kind of that word.
     pub fn parse(word: &str) -> Option<Self> {
-        let all = [Self::Tick, Self::Count];
+        let all = [Self::Tick, Self::Count, Self::Auto];
         all.into_iter().find(|bets| bets.as_str() == word)
     }
 
@@ -78,6 +80,7 @@ impl Bets {
         match self {
             Self::Tick => "tick",
             Self::Count => "count",
+            Self::Auto => "auto",
         }
     }
 }

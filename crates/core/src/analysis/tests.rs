@@ -31,6 +31,7 @@ fn seen(errors: Pair) -> Seen {
     Seen {
         errors,
         slow: Vec::new(),
+        spread: None,
         is_of_one_weight: true,
     }
 }
@@ -167,6 +168,40 @@ fn by_ticks_a_total_failure_needs_as_many_ticks_as_the_paper_says() {
         }
         // The tolerance of 1.25 and the mean over three bets cost a tick at most.
         assert!((ticks..=ticks + 3).contains(&needed), "{weight}: {needed}");
+    }
+}
+
+#[test]
+fn each_failure_is_bet_on_once_failures_are_seen_to_fall_evenly_and_no_stake_is_ever_taken_away() {
+    let settings = JudgeSettings {
+        bets: Bets::Auto,
+        ..JudgeSettings::default()
+    };
+    let tick = |spread| Seen {
+        spread,
+        ..seen(pair((50, 1), (950, 20)))
+    };
+    let stakes = |known: &Evidence| known.metrics["errors"].accounts[0].len();
+    let steps = steps();
+    // How failures fall in each tick, and whether they are bet on one by one afterwards.
+    for (spread, by_each) in [(Some(1.1), true), (Some(8.0), false), (None, false)] {
+        let mut known = Evidence::default();
+        for _ in 0..5 {
+            learn(&mut known, &settings, at(&steps, 5, 0), &tick(spread));
+            assert_eq!(stakes(&known), FRACTIONS.len());
+        }
+        learn(&mut known, &settings, at(&steps, 5, 0), &tick(spread));
+        let expected = if by_each {
+            GROWTHS.len()
+        } else {
+            FRACTIONS.len()
+        };
+        assert_eq!(stakes(&known), expected, "{spread:?}");
+        // They come in clumps from now on.
+        for _ in 0..20 {
+            learn(&mut known, &settings, at(&steps, 5, 0), &tick(Some(50.0)));
+        }
+        assert_eq!(stakes(&known), expected, "{spread:?}");
     }
 }
 

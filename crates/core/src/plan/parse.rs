@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use slipway_api::names::annotation;
 use slipway_api::{AutoscalerReference, Canary, CanarySpec, GoInt, names};
 
-use crate::analysis::JudgeSettings;
+use crate::analysis::{Bets, JudgeSettings};
 
 use super::annotations::{self, Place, Tuning, WithoutMesh};
 use super::{
@@ -157,6 +157,10 @@ impl Plan {
         plan.after = tuning.after();
         plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
         plan.judge = tuning.judge();
+        if plan.affinity.is_some() && plan.judge.bets == Bets::Auto {
+            // Users who are kept to a side fail together.
+            plan.judge.bets = Bets::Tick;
+        }
         let usual = plan.judge.mode.silence();
         plan.on_no_data = tuning.silence(annotation::ON_NO_DATA, usual);
         plan.on_provider_error = tuning.silence(annotation::ON_PROVIDER_ERROR, usual);

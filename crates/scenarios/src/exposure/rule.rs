@@ -210,6 +210,7 @@ impl ByEvidence {
         Seen {
             errors,
             slow: Vec::new(),
+            spread: None,
             is_of_one_weight: self.last.second >= self.since + 5,
         }
     }

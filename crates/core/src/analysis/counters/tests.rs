@@ -154,6 +154,32 @@ fn slow_requests_are_those_that_were_timed_and_not_within_an_edge_which_is_chose
 }
 
 #[test]
+fn failures_that_fall_on_one_pod_are_told_from_those_that_fall_evenly() {
+    use Counts::{Failed, Good};
+    use Side::Primary;
+    let pods = |failed: [f64; 4]| -> Vec<CounterSeries> {
+        let each = failed.iter().enumerate().flat_map(|(pod, failed)| {
+            let name = format!("p{pod}");
+            [
+                series(Primary, &name, Good, &[(-1, 0.0), (5, 1000.0)]),
+                series(Primary, &name, Failed, &[(-1, 0.0), (5, *failed)]),
+            ]
+        });
+        each.collect()
+    };
+    let spread = |failed: [f64; 4]| {
+        let counters = Counters {
+            series: pods(failed),
+            edges: None,
+        };
+        count(&mut fresh(0), &counters, second(0)).spread
+    };
+    assert!(spread([5.0, 5.0, 5.0, 5.0]).unwrap() < 0.1);
+    assert!(spread([20.0, 0.0, 0.0, 0.0]).unwrap() > 10.0);
+    assert_eq!(spread([0.0, 0.0, 0.0, 0.0]), None);
+}
+
+#[test]
 fn the_rate_is_the_primarys_over_the_time_that_its_samples_cover() {
     use Counts::{Failed, Good, Timed};
     use Side::{Canary, Primary};

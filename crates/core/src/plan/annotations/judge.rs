@@ -48,7 +48,7 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
             .ok_or("must be a duration, such as 30s or 0s"),
         annotation::EVIDENCE => Bets::parse(text)
             .map(Value::Bets)
-            .ok_or("must be tick or count"),
+            .ok_or("must be tick, count or auto"),
         annotation::BRAKE => number(text)
             .filter(|evidence| *evidence == 0.0 || *evidence > 1.0)
             .map(Value::Number)
