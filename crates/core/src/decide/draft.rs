@@ -393,6 +393,12 @@ impl<'a> Draft<'a> {
         slipway.held_replicas = slipway.held_replicas.or(size);
     }
 
+    /// The effect that keeps the primary's scaler held; it changes nothing where it is.
+    fn held_primary(&self) -> Option<Effect> {
+        let held = self.status.slipway.as_ref()?.held_replicas;
+        held.filter(|_| self.keeps).map(Effect::HoldPrimaryScaler)
+    }
+
     /// Lets the primary's scaler go, if it is held: the traffic is back.
     pub(crate) fn release_primary(&mut self) {
         if self.slipway().held_replicas.take().is_some() {
@@ -445,13 +451,11 @@ impl<'a> Draft<'a> {
         let generation = self.case.seen.generation;
         self.status.observed_generation = generation.unwrap_or(self.status.observed_generation);
         let changed = self.status != *self.stored;
-        let mut effects = self.before;
+        let mut effects = std::mem::take(&mut self.before);
         if changed {
             effects.push(Effect::Record);
         }
-        let held = self.status.slipway.as_ref().and_then(|it| it.held_replicas);
-        effects.extend(held.filter(|_| self.keeps).map(Effect::HoldPrimaryScaler));
-        effects.extend(pause);
+        effects.extend(self.held_primary().into_iter().chain(pause));
         if let Some(routes) = routes {
             effects.extend(routing(self.case.plan, routes));
         }
