@@ -137,6 +137,8 @@ light_tier() {
   given kubectl || command -v kubectl >/dev/null || build kube cmd/kubectl kubectl
   build kube cmd/kube-controller-manager kube-controller-manager
   build_all kwok
+  # Debian's cannot discover pods; of the many ways to discover, this one has the one that is used.
+  with_tags remove_all_sd,enable_kubernetes_sd build_all prometheus
   istio_crds
   gateway_api_crds
 }
@@ -149,8 +151,6 @@ node_tier() {
   CGO_ENABLED=1 with_tags seccomp build runc / runc   # partly C, and without seccomp no pod starts
   build_all cni
   dns_program
-  # Debian's cannot discover pods; of the many ways to discover, this one has the one that is used.
-  with_tags remove_all_sd,enable_kubernetes_sd build_all prometheus
   build_all istio
   # The application of the distributions; of it only pseudo-versions are served, this is 6.9.2.
   build_all podinfo
