@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Builds every manifest that is shipped and checks it against schemas (kubeconform); runs Argo CD's health script; renders the chart.
+"""Builds every manifest that is shipped and checks it against schemas (kubeconform); runs Argo CD's health script; renders the chart,
+and compares what is written about its values; puts two distributions side by side.
 
     dist/validate.py [--out FOLDER]     --out keeps what was built, a file each
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -40,6 +42,12 @@ UNKNOWN = ["gateway.solo.io/v1/VirtualService"]
 DISTRIBUTIONS = ["app-kubernetes", "app-istio", "app-linkerd", "app-gateway"]
 # Overlays that are not for every distribution.
 ONLY = {"istio-gateway": ["app-istio"], "gloo": ["app-linkerd"], "smi": ["app-linkerd"]}
+# What keeps those who prune from taking the custom resources away with a distribution: every Canary of the cluster would go with them.
+MARKS = {
+    "argocd.argoproj.io/sync-options": "Prune=false,Delete=false",
+    "helm.sh/resource-policy": "keep",
+    "kustomize.toolkit.fluxcd.io/prune": "disabled",
+}
 # Values of the chart that must be possible.
 CHART = {
     "defaults": [],
@@ -176,18 +184,28 @@ def kustomizations() -> Iterator[tuple[str, str]]:
             yield str(folder), run(program("kustomize"), "build", folder)
 
 
+def placed(distribution: str, namespace: str, *components: str) -> str:
+    """A distribution, or another folder of dist/, in a namespace with what is laid over it, built as Flux and Argo CD build it."""
+    # Where git does not look: who is killed leaves it behind.
+    place = PROJECT / "target"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        kustomization: Object = {"kind": "Kustomization", "namespace": namespace, "resources": [f"../../dist/{distribution}"]}
+        kustomization |= {"components": [f"../../dist/{component}" for component in components]}
+        (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return run(program("kustomize"), "build", folder)
+
+
 def overlays() -> Iterator[tuple[str, str]]:
-    """Every overlay over each distribution that it is for, built as Flux and Argo CD build it."""
+    """Every overlay over each distribution that it is for."""
     for overlay in sorted(path.name for path in (PROJECT / "dist/overlays").iterdir()):
         for distribution in ONLY.get(overlay, DISTRIBUTIONS):
-            # Where git does not look: who is killed leaves it behind.
-            place = PROJECT / "target"
-            place.mkdir(exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=place) as folder:
-                kustomization: Object = {"kind": "Kustomization", "namespace": "app"}
-                kustomization |= {"resources": [f"../../dist/{distribution}"], "components": [f"../../dist/overlays/{overlay}"]}
-                (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
-                yield f"{overlay} over {distribution}", run(program("kustomize"), "build", folder)
+            yield f"{overlay} over {distribution}", placed(distribution, "app", f"overlays/{overlay}")
+
+
+def operated() -> Iterator[tuple[str, str]]:
+    """Slipway where there is a Prometheus operator."""
+    yield "install with monitoring", placed("install", "slipway-system", "install/monitoring")
 
 
 def charts() -> Iterator[tuple[str, str]]:
@@ -213,6 +231,99 @@ def conform(schemas: Path, built: list[Path]) -> None:
     location = f"{schemas}/{{{{ .ResourceKind }}}}_{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}.json"
     words = ["-strict", "-summary", "-schema-location", location, "-skip", ",".join(UNKNOWN), "-n", "2"]
     print(run(program("kubeconform"), *words, *built).strip())
+
+
+# --- what is shared, and by whom
+
+
+def custom_resources_stay(built: list[Path]) -> int:
+    """How many custom resources are shipped; each bears every mark, wherever it is shipped."""
+    count = 0
+    for file in built:
+        for crd in documents(file.read_text()):
+            if crd["kind"] != "CustomResourceDefinition":
+                continue
+            count += 1
+            name, found = crd["metadata"]["name"], crd["metadata"].get("annotations", {})
+            for mark, value in MARKS.items():
+                if found.get(mark) != value:
+                    sys.exit(f"{file.name}: {name} has {mark}: {found.get(mark)}, not {value}: a distribution that goes would take it away")
+    return count
+
+
+def place_of(item: Object) -> tuple[str, str, str, str]:
+    """What an object is to the API server: two of one place are one."""
+    meta = item["metadata"]
+    return item["apiVersion"].split("/")[0], item["kind"], meta.get("namespace", ""), meta["name"]
+
+
+def distributions_do_not_meet() -> None:
+    """Two distributions in two namespaces have no object in common, and nothing of the one names the namespace of the other: what they
+    share are the custom resources, which an administrator installs."""
+    shop = {name: {place_of(item) for item in documents(placed(name, "shop"))} for name in DISTRIBUTIONS}
+    for other in DISTRIBUTIONS:
+        text = placed(other, "payment")
+        for one, places in shop.items():
+            common = places & {place_of(item) for item in documents(text)}
+            if common:
+                sys.exit(f"{one} in shop and {other} in payment are both {sorted(common)}")
+        # `app` is what the distributions are built with: who names it has not followed the provider's namespace.
+        strays = re.findall(r"\S+\.app(?:\.svc\S*|[:/]\d*)|namespace: app\b", text.replace("flagger.app/", ""))
+        if strays:
+            sys.exit(f"{other} in payment names the namespace app: {sorted(set(strays))}")
+
+
+# --- the chart's values
+
+
+def leaves(values: Object, whole: set[str], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value by its path; those of `whole` are one value, whatever is in them."""
+    for name, value in values.items():
+        here = f"{path}.{name}" if path else name
+        if isinstance(value, dict) and here not in whole:
+            yield from leaves(value, whole, here)
+        else:
+            yield here, value
+
+
+def described(schema: Object, path: str = "") -> Iterator[str]:
+    """Every value that the schema knows, by its path; `global` is Helm's own."""
+    for name, part in schema["properties"].items():
+        here = f"{path}.{name}" if path else name
+        if part.get("properties"):
+            yield from described(part, here)
+        elif here != "global":
+            yield here
+
+
+def values_are_documented() -> int:
+    """How many values the chart has: the same in the schema, values.yaml and the README, with the same defaults; each is used."""
+    chart = PROJECT / "dist/chart"
+    known = set(described(json.loads((chart / "values.schema.json").read_text())))
+    given = dict(leaves(yaml.load((chart / "values.yaml").read_text(), Loader), known))
+    rows = re.findall(r"^\| `([\w.]+)` \| `(.+?)` \|", (chart / "README.md").read_text(), re.MULTILINE)
+    told = {name: yaml.load(default, Loader) for name, default in rows}
+    templates = "".join(file.read_text() for file in sorted((chart / "templates").iterdir()))
+    for names, where in ((set(given), "values.yaml"), (set(told), "the README")):
+        if names != known:
+            sys.exit(f"the chart's schema and {where} differ in {sorted(names ^ known)}")
+    for name, default in given.items():
+        if told[name] != default:
+            sys.exit(f"the chart's README says that {name} is {told[name]!r}; it is {default!r}")
+        if not re.search(rf"[vV]alues\.{re.escape(name)}\b", templates):
+            sys.exit(f"the chart does nothing with {name}")
+    return len(given)
+
+
+def monitors_keep_labels(built: list[Path]) -> None:
+    """Whoever scrapes Slipway leaves the namespace of a release in its series: the operator's would be that of Slipway's pod."""
+    monitors = [(file.name, item) for file in built for item in documents(file.read_text()) if item["kind"].endswith("Monitor")]
+    for name, monitor in monitors:
+        endpoints = monitor["spec"].get("podMetricsEndpoints") or monitor["spec"]["endpoints"]
+        if not all(endpoint.get("honorLabels") is True for endpoint in endpoints):
+            sys.exit(f"{name}: the {monitor['kind']} hides the namespaces of releases: honorLabels is missing")
+    if not monitors:
+        sys.exit("nothing that is shipped scrapes Slipway")
 
 
 # --- Argo CD
@@ -251,10 +362,15 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         write_schemas(schemas)
         built = []
-        for name, text in [*kustomizations(), *overlays(), *charts(), *examples()]:
+        for name, text in [*kustomizations(), *overlays(), *operated(), *charts(), *examples()]:
             built.append(out / f"{name.replace('/', '-').replace(' ', '-').removesuffix('.yaml')}.yaml")
             built[-1].write_text(text)
         conform(schemas, built)
+        monitors_keep_labels(built)
+        print(f"{custom_resources_stay(built)} custom resources stay when a distribution goes")
+    distributions_do_not_meet()
+    print("two distributions in two namespaces share nothing but the custom resources")
+    print(f"{values_are_documented()} values of the chart are as its README says")
     health()
     print("Argo CD's health script tells the truth")
 

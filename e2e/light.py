@@ -5,6 +5,7 @@
   fleet    measures a fleet at rest and in release, and a start with it (fleet.py): 50 canaries, 10 released; with --all 500, 50 released;
            FLEET_SIZE and FLEET_RELEASED say otherwise
   dist     has the API server try every distribution and every install (a server-side dry run)
+  dashboards  asks a real Prometheus, which scrapes Slipway during releases, what the dashboards and the alerts ask (dashboards.py)
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import dashboards
 
 E2E = Path(__file__).resolve().parent
 FLAGGER = E2E / "flagger"
@@ -150,13 +153,27 @@ def dist() -> bool:
     return good
 
 
+def boards(folder: Path, program: Path) -> bool:
+    """The dashboards and the alerts, while Slipway and a Prometheus run."""
+    began, config = time.time(), dashboards.configuration(folder, f"127.0.0.1:{SLIPWAY_PORT}")
+    words = [f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}", "--log.level=warn"]
+    address = PROMETHEUS.removeprefix("http://")
+    with dashboards.double(), running(folder / "logs" / "prometheus.log", "prometheus", *words, f"--web.listen-address={address}"):
+        wait_ready(f"{PROMETHEUS}/-/ready")
+        with slipway(folder, program):
+            return dashboards.judge(folder, PROMETHEUS, began)
+
+
+SUITES = ("traces", "dist", "dashboards", "fleet")
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("program", type=Path)
     parser.add_argument("--all", action="store_true", help="the large fleet")
-    parser.add_argument("--only", nargs="*", default=[], help="traces, fleet, dist, or names of stories")
+    parser.add_argument("--only", nargs="*", default=[], help=f"{', '.join(SUITES)}, or names of stories")
     parser.add_argument("--keep", action="store_true", help="of no effect here: records stay in the folder")
     for name in ("--jobs", "--seed"):
         parser.add_argument(name, type=int, help="of no effect here: the stories are told side by side, and nothing is drawn at random")
@@ -165,12 +182,14 @@ def main() -> int:
     subprocess.run(["kubectl", "apply", "--server-side", "-f", "-"], input=crds, check=True, stdout=subprocess.DEVNULL)
     wait = ["kubectl", "wait", "--for=condition=Established", "--timeout=30s", "crd/canaries.flagger.app"]
     subprocess.run(wait, check=True, stdout=subprocess.DEVNULL)
-    stories = [name for name in args.only if name not in ("traces", "fleet", "dist")]
+    stories = [name for name in args.only if name not in SUITES]
     good = True
     if not args.only or stories or "traces" in args.only:
         good &= traces(args.folder, args.program, stories)
     if not args.only or "dist" in args.only:
         good &= dist()
+    if not args.only or "dashboards" in args.only:
+        good &= boards(args.folder, args.program)
     if not args.only or "fleet" in args.only:
         good &= fleet(args.folder, args.program, everything=args.all)
     return 0 if good else 1

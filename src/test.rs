@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use slipway_tester::Variables;
 use slipway_tester::suite::{Report, Suite, run};
-use slipway_tester::wire::Network;
+use slipway_tester::wire::{Authorities, Network};
 
 /// The exit code of a call that was wrong.
 const USAGE: u8 = 2;
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// The value of ${NAME} in the suite
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,
+    /// File with certificates (PEM) of authorities that are trusted besides the usual ones
+    #[arg(long)]
+    ca_file: Option<PathBuf>,
     /// How the report is written
     #[arg(long, short, value_enum, default_value = "text")]
     output: Format,
@@ -45,9 +48,14 @@ fn pair(text: &str) -> Result<(String, String), &'static str> {
 
 /// Carries the suite out.
 pub(crate) fn start(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { file, set, output } = args;
-    let suite = match read(&file) {
-        Ok(suite) => suite,
+    let Args {
+        file,
+        set,
+        ca_file,
+        output,
+    } = args;
+    let (suite, authorities) = match given(&file, ca_file.as_deref()) {
+        Ok(given) => given,
         Err(error) => {
             writeln!(std::io::stderr(), "error: {error:#}")?;
             return Ok(ExitCode::from(USAGE));
@@ -57,7 +65,7 @@ pub(crate) fn start(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    let network = Arc::new(Network::new());
+    let network = Arc::new(Network::new(authorities));
     let report = runtime.block_on(run(&suite, &variables, &network));
     write(&report, output)?;
     Ok(if report.has_passed() {
@@ -65,6 +73,10 @@ pub(crate) fn start(args: Args) -> anyhow::Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn given(file: &Path, ca_file: Option<&Path>) -> anyhow::Result<(Suite, Authorities)> {
+    Ok((read(file)?, crate::tester::authorities(ca_file)?))
 }
 
 fn read(file: &Path) -> anyhow::Result<Suite> {

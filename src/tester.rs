@@ -14,6 +14,7 @@ use regex::Regex;
 use secrecy::SecretString;
 use slipway_controller::settings::{LogFormat, LogSettings, go};
 use slipway_controller::telemetry;
+use slipway_tester::wire::Authorities;
 use slipway_tester::{Settings, TOKEN_VARIABLE, TaskType, parse_duration};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,9 @@ struct Args {
     /// Folder of suites, a file each: a mounted `ConfigMap`
     #[arg(long, env = "SLIPWAY_TESTER_SUITES")]
     suites: Option<PathBuf>,
+    /// File with certificates (PEM) of authorities that suites and loads trust besides the usual ones
+    #[arg(long, env = "SLIPWAY_TESTER_CA_FILE")]
+    ca_file: Option<PathBuf>,
     /// How much output of a command is kept, in bytes
     #[arg(long, env = "SLIPWAY_TESTER_OUTPUT_MAX", default_value_t = 65_536)]
     output_max: usize,
@@ -118,6 +122,7 @@ impl Args {
             allow_commands,
             allow_types,
             suites,
+            ca_file,
             output_max,
             tasks_max,
             grace,
@@ -140,6 +145,7 @@ impl Args {
                 types
             },
             suites,
+            authorities: authorities(ca_file.as_deref())?,
             log_output,
             output_max,
             tasks_max,
@@ -165,6 +171,16 @@ fn level(word: &str) -> Level {
         "error" => Level::ERROR,
         _ => Level::INFO,
     }
+}
+
+/// The certificates of the file; none without one.
+pub(crate) fn authorities(file: Option<&Path>) -> anyhow::Result<Authorities> {
+    let Some(path) = file else {
+        return Ok(Authorities::default());
+    };
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("read --ca-file {}", path.display()))?;
+    Authorities::parse(&text).with_context(|| format!("--ca-file {}", path.display()))
 }
 
 /// The token of the file, or else of the environment. An empty one would let everybody in who shows nothing: it is refused.
@@ -270,6 +286,17 @@ mod tests {
         let commands: BTreeSet<_> = ["curl".to_owned(), "hey".to_owned()].into();
         assert_eq!(settings.commands, Some(commands));
         assert!(read(&["--allow-types=bats"]).is_err());
+    }
+
+    #[test]
+    fn authorities_that_cannot_be_read_are_told_at_the_start() {
+        let error = read(&["--ca-file=/none/ca.crt"]).unwrap_err();
+        let expected = "read --ca-file /none/ca.crt: No such file";
+        assert!(format!("{error:#}").starts_with(expected), "{error:#}");
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        let error = read(&[&format!("--ca-file={here}")]).unwrap_err();
+        let expected = format!("--ca-file {here}: there is no certificate in it, in PEM");
+        assert_eq!(format!("{error:#}"), expected);
     }
 
     #[test]

@@ -89,6 +89,9 @@ fn a_suite_tells_by_its_exit_code_and_in_words_what_came_of_it() {
     let failure = serde_json::json!({"what": "body", "expected": "\"KO\"", "got": "\"OK\""});
     assert_eq!(report["checks"][0]["failures"][0], failure);
 
+    let untrusted = test(SUITE, &["--ca-file=/none/ca.crt"]);
+    assert_eq!(untrusted.status.code(), Some(2));
+
     let none = test("checks: []", &[]);
     assert_eq!(none.status.code(), Some(2));
     let why = String::from_utf8(none.stderr).unwrap();

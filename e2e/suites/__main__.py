@@ -14,7 +14,8 @@ from pathlib import Path
 
 import suites.distribution
 import suites.evidence
-import suites.stories  # noqa: F401, to register them
+import suites.stories
+import suites.tester  # noqa: F401, to register them
 from suites import objects, rights
 from suites.case import STORIES, Case, Story, Under
 from suites.world import World

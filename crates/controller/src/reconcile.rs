@@ -243,6 +243,7 @@ impl Shell {
             self.metrics.tick(&labels, took);
         }
         self.metrics.phase(&labels, status.phase);
+        self.metrics.expect_outcomes(&labels, &plan.strategy);
         if !matches!(status.phase, Phase::Empty | Phase::Initializing) {
             let routed = status
                 .slipway

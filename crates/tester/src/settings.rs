@@ -8,6 +8,7 @@ use regex::Regex;
 use secrecy::SecretString;
 
 use crate::task::TaskType;
+use crate::wire::Authorities;
 
 /// What is meant, all of it checked.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Settings {
     pub types: BTreeSet<TaskType>,
     /// The folder of suites, a file each; `None`: suites come in the metadata of hooks only.
     pub suites: Option<PathBuf>,
+    /// Whose servers suites and loads trust, besides those that everybody trusts.
+    pub authorities: Authorities,
     /// Whether the output of successful background commands is logged where the hook does not say.
     pub log_output: bool,
     /// How much output of a command is kept, in bytes.
@@ -43,6 +46,7 @@ impl Default for Settings {
             commands: None,
             types: TaskType::ALL.into_iter().collect(),
             suites: None,
+            authorities: Authorities::default(),
             log_output: false,
             output_max: 64 << 10,
             tasks_max: 256,

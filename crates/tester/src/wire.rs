@@ -156,9 +156,43 @@ pub trait Wire: Send + Sync {
     fn send(&self, request: Request) -> impl Future<Output = Result<Answer, SendError>> + Send;
 }
 
+/// Certificates of authorities whose servers are trusted, besides those that everybody trusts.
+#[derive(Clone, Debug, Default)]
+pub struct Authorities(Vec<reqwest::Certificate>);
+
+/// Why a text is not the certificates of authorities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AuthoritiesError {
+    /// There is nothing in it between `BEGIN CERTIFICATE` and `END CERTIFICATE`.
+    #[error("there is no certificate in it, in PEM")]
+    None,
+    /// What stands there is no certificate of an authority.
+    #[error("a certificate in it cannot be read")]
+    Unreadable,
+}
+
+impl Authorities {
+    /// Reads certificates: PEM, one behind the other.
+    ///
+    /// # Errors
+    /// A text without a certificate, or with one that is none: better told at the start than by every request.
+    pub fn parse(pem: &str) -> Result<Self, AuthoritiesError> {
+        install_crypto();
+        let found = reqwest::Certificate::from_pem_bundle(pem.as_bytes());
+        let found = found.map_err(|_| AuthoritiesError::Unreadable)?;
+        if found.is_empty() {
+            return Err(AuthoritiesError::None);
+        }
+        let tried = reqwest::Client::builder().tls_certs_only(found.clone());
+        let tried = tried.build().map_err(|_| AuthoritiesError::Unreadable);
+        tried.map(|_| Self(found))
+    }
+}
+
 /// The wire that goes out: directly, never through a proxy, and never following a redirect: what is tested is the answer of that server.
 #[derive(Debug, Default)]
 pub struct Network {
+    authorities: Authorities,
     clients: Mutex<BTreeMap<(Protocol, Certificate), reqwest::Client>>,
 }
 
@@ -169,10 +203,13 @@ fn install_crypto() {
 }
 
 impl Network {
-    /// A wire without connections.
-    pub fn new() -> Self {
+    /// A wire without connections that trusts these authorities, too.
+    pub fn new(authorities: Authorities) -> Self {
         install_crypto();
-        Self::default()
+        Self {
+            authorities,
+            clients: Mutex::default(),
+        }
     }
 
     fn client(
@@ -184,20 +221,28 @@ impl Network {
         if let Some(client) = clients.get(&(protocol, certificate)) {
             return Ok(client.clone());
         }
-        let client = build(protocol, certificate)?;
+        let client = self.build(protocol, certificate)?;
         clients.insert((protocol, certificate), client.clone());
         Ok(client)
     }
-}
 
-fn build(protocol: Protocol, certificate: Certificate) -> Result<reqwest::Client, reqwest::Error> {
-    let with = || builder(protocol, certificate);
-    // An image without certificates of its own gets Mozilla's.
-    with().build().or_else(|error| {
+    fn build(
+        &self,
+        protocol: Protocol,
+        certificate: Certificate,
+    ) -> Result<reqwest::Client, reqwest::Error> {
+        let Authorities(more) = &self.authorities;
+        let with = || builder(protocol, certificate);
+        // An image without certificates of its own gets Mozilla's. Asked without ours, which would hide that it has none.
+        if with().build().is_ok() {
+            return with().tls_certs_merge(more.iter().cloned()).build();
+        }
         let roots = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter();
         let roots = roots.filter_map(|der| reqwest::Certificate::from_der(der).ok());
-        with().tls_certs_only(roots).build().map_err(|_| error)
-    })
+        with()
+            .tls_certs_only(roots.chain(more.iter().cloned()))
+            .build()
+    }
 }
 
 fn builder(protocol: Protocol, certificate: Certificate) -> reqwest::ClientBuilder {

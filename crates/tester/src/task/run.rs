@@ -71,8 +71,8 @@ impl Tasks {
     pub(crate) fn new(settings: Settings, metrics: Metrics) -> Self {
         Self(Arc::new(Shared {
             slots: Arc::new(Semaphore::new(settings.tasks_max)),
+            network: Arc::new(Network::new(settings.authorities.clone())),
             settings,
-            network: Arc::new(Network::new()),
             metrics,
             running: Mutex::default(),
             all: TaskTracker::new(),

@@ -11,3 +11,4 @@ mod laws;
 mod server;
 mod suites;
 mod support;
+mod tls;

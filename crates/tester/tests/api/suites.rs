@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use slipway_tester::suite::{Report, Suite, run};
-use slipway_tester::wire::Network;
+use slipway_tester::wire::{Authorities, Network};
 use slipway_tester::{Settings, Variables};
 
 use crate::support::{Tester, service};
@@ -12,12 +12,17 @@ use crate::support::{Tester, service};
 async fn report(suite: &str, url: &str) -> Report {
     let suite = Suite::parse(suite, "test").unwrap();
     let variables = Variables::from([("url".to_owned(), url.to_owned())]);
-    run(&suite, &variables, &Arc::new(Network::new())).await
+    run(
+        &suite,
+        &variables,
+        &Arc::new(Network::new(Authorities::default())),
+    )
+    .await
 }
 
 #[tokio::test]
 async fn a_suite_passes_where_everything_is_as_expected() {
-    let (url, _) = service().await;
+    let (url, seen) = service().await;
     let suite = r#"
 base: ${url}
 checks:
@@ -54,6 +59,7 @@ checks:
     assert!(report.has_passed(), "{report}");
     assert_eq!(report.line(), "suite test: 7 of 7 checks passed");
     assert_eq!(report.checks.get(3).unwrap().attempts, 3);
+    assert_eq!(seen.http2.load(Ordering::SeqCst), 1, "h2c");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Version};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use serde_json::{Value, json};
-use slipway_tester::wire::{Answer, Certificate, Network, Protocol, Request, Wire};
+use slipway_tester::wire::{Answer, Authorities, Certificate, Network, Protocol, Request, Wire};
 use slipway_tester::{Settings, serve};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -38,7 +38,7 @@ impl Tester {
             url,
             shutdown,
             serving,
-            network: Network::new(),
+            network: Network::new(Authorities::default()),
         }
     }
 
@@ -101,6 +101,15 @@ pub(crate) struct Seen {
 
 /// A service as podinfo is one.
 pub(crate) async fn service() -> (String, Arc<Seen>) {
+    let (app, seen) = application();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    (url, seen)
+}
+
+/// What the service answers with, and what it has seen.
+pub(crate) fn application() -> (Router, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let app = Router::new()
         .route("/token", post(token))
@@ -123,10 +132,7 @@ pub(crate) async fn service() -> (String, Arc<Seen>) {
         .route("/count", any(count))
         .route("/grpc.health.v1.Health/Check", post(health))
         .with_state(Arc::clone(&seen));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    (url, seen)
+    (app, seen)
 }
 
 async fn token(headers: HeaderMap, body: String) -> Response {

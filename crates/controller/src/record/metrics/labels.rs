@@ -104,6 +104,8 @@ pub enum Delivery {
 }
 
 impl Delivery {
+    pub(super) const ALL: [Self; 4] = [Self::Sent, Self::Failed, Self::Dropped, Self::Repeated];
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Sent => "sent",
@@ -115,6 +117,8 @@ impl Delivery {
 }
 
 impl DecisionKind {
+    pub(super) const ALL: [Self; 3] = [Self::Rest, Self::Act, Self::Ask];
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Rest => "rest",

@@ -134,6 +134,30 @@ fn our_own_series_have_labels_from_closed_sets() {
         assert!(text.contains(expected), "{expected} is missing in\n{text}");
     }
 }
+
+#[test]
+fn what_has_not_happened_yet_is_shown_as_zero() {
+    let metrics = Metrics::default();
+    let strategy = Strategy::AbTesting { iterations: 1 };
+    metrics.expect_outcomes(&podinfo(), &strategy);
+    let text = metrics.encode();
+    for expected in [
+        r#"slipway_decisions_total{kind="ask"} 0"#,
+        r#"slipway_errors_total{class="denied"} 0"#,
+        r#"slipway_alerts_total{result="failed"} 0"#,
+        r#"slipway_alerts_total{result="dropped"} 0"#,
+        r#"slipway_events_total{result="sent"} 0"#,
+        r#"flagger_canary_successes_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="completed"} 0"#,
+        r#"flagger_canary_failures_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="completed"} 0"#,
+    ] {
+        assert!(text.contains(expected), "{expected} is missing in\n{text}");
+    }
+    metrics.outcome(&podinfo(), &strategy, Outcome::Succeeded);
+    metrics.expect_outcomes(&podinfo(), &strategy);
+    let promoted = r#"flagger_canary_successes_total{name="podinfo",namespace="test",deployment_strategy="ab-testing",analysis_status="completed"} 1"#;
+    assert!(metrics.encode().contains(promoted), "it counts on");
+}
+
 /// Every name of ours in a query: `flagger_…` or `slipway_…`.
 fn names_of(query: &str) -> Vec<&str> {
     let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
