@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use slipway_api::Canary;
 use slipway_core::decision::Question;
-use slipway_core::observation::Answered;
+use slipway_core::observation::{Answer, Answered};
 use slipway_core::plan::Plan;
 
 use crate::observe::store::CanaryKey;
@@ -106,6 +106,14 @@ impl Memory {
                     .retain(|known| known.question.subject != answered.question.subject);
                 remembered.answers.push(answered);
             }
+        });
+    }
+
+    /// Forgets the counters of a release that is over: they are by far the largest of its answers.
+    pub(crate) fn forget_counters(&self, canary: &CanaryKey) {
+        self.with(canary, |remembered| {
+            let are_counters = |known: &Answered| matches!(known.answer, Answer::Counters(_));
+            remembered.answers.retain(|known| !are_counters(known));
         });
     }
 

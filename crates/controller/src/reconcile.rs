@@ -208,6 +208,9 @@ impl Shell {
         if let Some((plan, _)) = world {
             self.measure(plan, &before, &decision.status, began.elapsed());
         }
+        if !runs(&decision.status) {
+            self.memory.forget_counters(key);
+        }
         if self.memory.succeed(key) {
             // The panic is over: the next look takes its condition back.
             return Ok(Action::requeue(Duration::from_millis(1)));
@@ -262,6 +265,11 @@ impl Shell {
             self.metrics.evidence(&labels, worse, rolled_back);
         }
     }
+}
+
+/// Whether a release is judged.
+fn runs(status: &CanaryStatus) -> bool {
+    matches!(status.phase, Phase::Progressing | Phase::WaitingPromotion)
 }
 
 /// The tick that a release has reached.
