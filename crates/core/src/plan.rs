@@ -347,6 +347,15 @@ impl Plan {
         }
     }
 
+    /// The share of failures that the checks leave, 0 to 1, where they bound the success rate.
+    pub fn objective(&self) -> Option<f64> {
+        let mut checks = self.metrics.iter();
+        let least = checks
+            .find(|check| check.source == MetricSource::SuccessRate)?
+            .min?;
+        Some((100.0 - least) / 100.0)
+    }
+
     /// The hooks of that type, in order.
     pub fn hooks_of(&self, kind: HookKind) -> impl Iterator<Item = &Hook> {
         self.hooks.iter().filter(move |hook| hook.kind == kind)

@@ -211,6 +211,16 @@ fn what_stands_on_the_sequential_test_is_read_as_it_is_written() {
         (None, Some(vec![100, 2500]))
     );
     assert!(judge.weight_of("slower than 100ms") < 1e-12 && judge.weight_of("errors") > 2.9);
+    let by_objective: Pairs<'_> = &[("error-floor", "slo"), ("success-rate", "99.5")];
+    let plan_of = |pairs| crate::plan(&steps(), pairs, &[]);
+    let floor = plan_of(by_objective).unwrap().judge.error_floor;
+    assert!((floor - 0.005).abs() < 1e-12, "{floor}");
+    assert_eq!(
+        plan_of(&by_objective[..1]).unwrap_err(),
+        [
+            "annotation slipway.dev/error-floor is slo, needs the check request-success-rate with a minimum above 50 and below 100"
+        ]
+    );
     // Who judges by evidence holds without it, unless it is said otherwise.
     assert_eq!(plan.on_no_data, slipway_core::plan::Silence::Hold);
 }

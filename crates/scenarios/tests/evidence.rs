@@ -307,7 +307,7 @@ async fn fc_021_a_route_that_nobody_obeys_is_said_and_holds_the_release() {
             stage.world.eventually(HOUR, |_| is_said(&stage)).await,
             "{mode}"
         );
-        sleep(Duration::from_mins(30)).await;
+        sleep(Duration::from_mins(10)).await;
         let weight = stage.status().canary_weight;
         assert_eq!(stage.status().phase, Phase::Progressing, "{mode}");
         assert!(is_said(&stage) && weight < 50, "{mode}: {weight}");

@@ -283,9 +283,18 @@ impl Tuning {
         }
     }
 
-    /// How a release is judged by evidence.
-    pub(super) fn judge(&self) -> JudgeSettings {
-        judge::settings(self)
+    /// How a release is judged by evidence; `objective` is the share of failures that its checks leave, 0 to 1.
+    pub(super) fn judge(
+        &self,
+        canary: &Canary,
+        objective: Option<f64>,
+        problems: &mut Vec<Problem>,
+    ) -> JudgeSettings {
+        judge::settings(self, objective).unwrap_or_else(|allowed| {
+            let key = annotation::ERROR_FLOOR;
+            problems.extend(self.get(key).map(|it| problem(canary, key, it, allowed)));
+            JudgeSettings::default()
+        })
     }
 
     /// Whether deleting the Canary leaves everything as it is.

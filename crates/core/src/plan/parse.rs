@@ -156,7 +156,7 @@ impl Plan {
         plan.approve = tuning.gates();
         plan.after = tuning.after();
         plan.metrics_server_secret = tuning.metrics_server_secret(canary, found);
-        plan.judge = tuning.judge();
+        plan.judge = tuning.judge(canary, plan.objective(), found);
         if plan.affinity.is_some() && plan.judge.bets == Bets::Auto {
             // Users who are kept to a side fail together.
             plan.judge.bets = Bets::Tick;

@@ -26,10 +26,11 @@ pub(super) fn parse(key: &str, text: &str) -> Result<Value, &'static str> {
             .filter(|share| *share > 0.0)
             .map(Value::Percent)
             .ok_or("must be a percentage above 0 and at most 100, such as 0.25%"),
+        annotation::ERROR_FLOOR if text == "slo" => Ok(Value::Objective),
         annotation::ERROR_FLOOR => percent(text)
             .filter(|share| *share > 0.0 && *share < 50.0)
             .map(Value::Percent)
-            .ok_or("must be a percentage above 0 and below 50, such as 0.05%"),
+            .ok_or("must be a percentage above 0 and below 50, such as 0.05%, or slo"),
         annotation::TOLERANCE => number(text)
             .filter(|odds| (1.0..=100.0).contains(odds))
             .map(Value::Number)
@@ -118,15 +119,26 @@ fn metric_weights(text: &str) -> Option<BTreeMap<String, f64>> {
     (counts("errors") || counts("latency")).then_some(weights)
 }
 
-/// The settings that the annotations in force make.
-pub(super) fn settings(tuning: &Tuning) -> JudgeSettings {
+/// The settings that the annotations in force make; `objective` is the share of failures that the checks leave, 0 to 1.
+///
+/// # Errors
+/// The floor is to be what the checks leave, and they leave nothing: none of them bounds the success rate.
+pub(super) fn settings(
+    tuning: &Tuning,
+    objective: Option<f64>,
+) -> Result<JudgeSettings, &'static str> {
     let mut settings = JudgeSettings::default();
+    if tuning.value(annotation::ERROR_FLOOR) == Some(&Value::Objective) {
+        let left = objective.filter(|left| *left > 0.0 && *left < 0.5);
+        settings.error_floor = left
+            .ok_or("needs the check request-success-rate with a minimum above 50 and below 100")?;
+    }
     for key in annotation::JUDGE {
         if let Some(value) = tuning.value(key) {
             set(&mut settings, key, value);
         }
     }
-    settings
+    Ok(settings)
 }
 
 fn set(settings: &mut JudgeSettings, key: &str, value: &Value) {

@@ -40,6 +40,8 @@ pub(super) enum Value {
     Mode(JudgeMode),
     /// A number without a unit.
     Number(f64),
+    /// What the success rate of the checks leaves.
+    Objective,
     /// What the sequential test bets on.
     Bets(Bets),
     /// The rule for gross failures.
