@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `token` | `Authorization: Bearer …` |
 //! | `username`, `password` | basic authentication, where there is no `token` |
+//! | `oauth2_token_url`, `oauth2_client_id`, `oauth2_client_secret`, perhaps `oauth2_scopes` | for Prometheus: a token that is asked for first |
 //! | `headers` | further headers, one `Name: value` a line |
 //! | `ca.crt` | certificates that the server's is trusted by, besides the usual ones (PEM) |
 //! | `tls.crt`, `tls.key` | our certificate and its key (PEM) |
@@ -13,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretSlice};
 use slipway_api::MetricProviderSpec;
 
+use crate::access_token::TOKEN_URL;
 use crate::address::{Address, basic, sensitive};
 use crate::secret::{self, SecretData};
 use crate::{MetricError, text};
@@ -143,7 +145,7 @@ fn credentials(
         return Ok(Some(Credentials::Token(header)));
     }
     let is_named = data.contains_key("username") || data.contains_key("password");
-    let has_another_way = [HEADERS, CA, CERTIFICATE]
+    let has_another_way = [HEADERS, CA, CERTIFICATE, TOKEN_URL]
         .iter()
         .any(|key| data.contains_key(*key));
     if !is_named && has_another_way {

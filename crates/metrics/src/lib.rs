@@ -12,6 +12,7 @@
 //!
 //! A new provider is one module, one line in [`provider`], and one folder of golden cases.
 
+mod access_token;
 mod address;
 mod answer;
 pub mod builtin;

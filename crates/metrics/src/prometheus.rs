@@ -6,15 +6,19 @@
 //! a comment in a query does not swallow the lines behind it.
 
 use chrono::DateTime;
+use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request, StatusCode};
 use prometheus_http_query::response::{InstantVector, RangeVector};
+use secrecy::ExposeSecret as _;
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 
-use crate::address::{Address, shown};
+use crate::access_token;
+use crate::address::{Address, sensitive, shown};
 use crate::credentials::headers;
 use crate::secret::SecretData;
-use crate::{Ask, MetricError, MetricProvider};
+use crate::step::{Heard, Step};
+use crate::{Ask, MetricError, MetricProvider, Transport};
 
 mod answer;
 mod query;
@@ -60,6 +64,43 @@ impl MetricProvider for Prometheus {
         answer::reading(status, body)
     }
 
+    /// A server that wants a token of OAuth 2.0 is asked with one that is fetched first.
+    fn step(
+        &self,
+        spec: &MetricProviderSpec,
+        secret: Option<&SecretData>,
+        ask: &Ask<'_>,
+        heard: &[Heard],
+    ) -> Result<Step, MetricError> {
+        let transport = self.transport(spec);
+        let Some(exchange) = access_token::request(spec, secret)? else {
+            return Ok(match heard.last() {
+                None => Step::send(self.request(spec, secret, ask)?, transport),
+                Some(last) => Step::Read(self.heard(last)),
+            });
+        };
+        Ok(match heard {
+            [] => Step::send(
+                exchange,
+                Transport {
+                    carries_identity: true,
+                    ..transport
+                },
+            ),
+            [exchanged] => match access_token::of(exchanged, "the server of tokens") {
+                Ok(token) => {
+                    let mut request = self.request(spec, secret, ask)?;
+                    let bearer = sensitive(&format!("Bearer {}", token.expose_secret()));
+                    let bearer = bearer.ok_or(MetricError::Query("cannot be authorized"))?;
+                    request.headers_mut().insert(AUTHORIZATION, bearer);
+                    Step::send(request, transport)
+                }
+                Err(why) => Step::Read(why),
+            },
+            [.., last] => Step::Read(self.heard(last)),
+        })
+    }
+
     fn probe(
         &self,
         spec: &MetricProviderSpec,
@@ -79,6 +120,12 @@ impl MetricProvider for Prometheus {
             | Reading::Failed(why)
             | Reading::Unusable(why) => Err(why),
         }
+    }
+}
+
+impl Prometheus {
+    fn heard(&self, heard: &Heard) -> Reading {
+        heard.reading(|status, body| self.reading("", status, body))
     }
 }
 

@@ -8,16 +8,17 @@
 //! first one winning; every request has a deadline.
 
 use http::{HeaderValue, Request, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use slipway_api::MetricProviderSpec;
 use slipway_core::observation::Reading;
 
+use crate::access_token;
 use crate::address::sensitive;
 use crate::call::{Call, Given, given, has_address, query};
 use crate::environment::Environment;
 use crate::step::{Heard, Step};
-use crate::{Ask, MetricError, MetricProvider, SecretData, Transport, answer, text};
+use crate::{Ask, MetricError, MetricProvider, SecretData, Transport, answer};
 
 mod account;
 
@@ -124,7 +125,7 @@ impl MetricProvider for Stackdriver {
         let transport = self.transport(spec);
         Ok(match heard {
             [] => Step::send(self.request(spec, secret, ask)?, transport),
-            [exchanged] => match token(exchanged) {
+            [exchanged] => match access_token::of(exchanged, "Google") {
                 Ok(token) => {
                     let bearer = sensitive(&format!("Bearer {}", token.expose_secret()));
                     let bearer = bearer.ok_or(MetricError::Query("cannot be authorized"))?;
@@ -166,29 +167,6 @@ impl MetricProvider for Stackdriver {
             ..Transport::default()
         }
     }
-}
-
-/// The access token of an answer; of one that has none nothing is shown but its status, since it may hold parts of one.
-fn token(heard: &Heard) -> Result<SecretString, Reading> {
-    let failed = |why: &str| {
-        let why = text::bounded(&format!("no access token of Google: {why}"), answer::SHOWN);
-        Reading::Failed(why)
-    };
-    let (status, body) = match heard {
-        Heard::Answer { status, body } => (*status, body),
-        Heard::Nothing(why) => return Err(failed(why)),
-    };
-    if !status.is_success() {
-        return Err(failed(&answer::error(status, body)));
-    }
-    let answer: Option<Value> = serde_json::from_slice(body).ok();
-    let token = answer
-        .as_ref()
-        .and_then(|it| it.get("access_token")?.as_str());
-    token
-        .filter(|token| !token.is_empty())
-        .map(SecretString::from)
-        .ok_or_else(|| failed("the answer holds none"))
 }
 
 fn read(answer: &Value) -> Reading {

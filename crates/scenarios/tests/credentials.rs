@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use slipway_api::{Phase, SlipwayStatus};
 use slipway_scenarios::Stage;
 use slipway_scenarios::objects::{NAMESPACE, canary, deployment};
-use slipway_scenarios::outside::Came;
+use slipway_scenarios::outside::{Came, Reply};
 
 const HOUR: Duration = Duration::from_hours(1);
 const OURS: &str = "https://prometheus.monitoring";
@@ -141,6 +141,33 @@ async fn fc_067_credentials_that_are_refused_are_read_once_more_and_are_then_an_
     assert!(!reason(&stage).contains("ours"), "{}", reason(&stage));
     // Two failed checks, the first metric of each asked twice.
     assert_eq!(queries(&stage, OURS).len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_wants_a_token_of_oauth2_is_asked_with_one_for_checks_and_for_counters() {
+    // The address of tokens, who asks for them, and by what.
+    let given = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "prom", "namespace": "monitoring"},
+        "data": {
+            "oauth2_token_url": "aHR0cHM6Ly9sb2dpbi5leGFtcGxlL3Rva2Vu",
+            "oauth2_client_id": "c2xpcHdheQ==", "oauth2_client_secret": "aGlkZGVu",
+        },
+    });
+    let stage = initialised(|_| {}, &[given]).await;
+    let token = Reply::Status(200, r#"{"access_token":"fresh"}"#.to_owned());
+    stage.outside.reply("login.example", token);
+    let phase = stage.reach(&[Phase::Succeeded, Phase::Failed], HOUR).await;
+    assert_eq!(phase, Phase::Succeeded, "{}", reason(&stage));
+    let asked = queries(&stage, OURS);
+    assert!(
+        asked
+            .iter()
+            .all(|came| came.authorization == "Bearer fresh"),
+        "{asked:#?}"
+    );
+    let counters = asked.iter().filter(|came| came.url.contains("s]"));
+    assert!(counters.count() > 0, "{asked:#?}");
+    assert!(stage.outside.count("login.example") >= asked.len());
 }
 
 /// What changes a Canary.

@@ -6,7 +6,8 @@ use kube::Api;
 use secrecy::SecretSlice;
 use slipway_api::{MetricProviderSpec, SecretReference};
 use slipway_metrics::{
-    Ask, Environment, Heard, MetricProvider, SecretData, Sending, Target, Transport,
+    Ask, Environment, Heard, MOST_STEPS, MetricProvider, SecretData, Sending, Step, Target,
+    Transport,
 };
 
 use crate::http::{Certificates, Limits, Redirects};
@@ -99,13 +100,19 @@ impl Shell {
                 Some(key) => Some(self.credentials(key).await.map_err(Unanswered::Secret)?),
                 None => None,
             };
-            let request = provider
-                .request(&spec, data.as_ref(), &ask)
-                .map_err(|error| Unanswered::Unusable(error.to_string()))?;
-            let limits = limits(provider.transport(&spec), data.as_ref());
-            let response = self.http.send(request, &limits).await;
-            let response = response.map_err(|error| Unanswered::Failed(error.to_string()))?;
-            let (status, body) = (response.status(), response.into_body());
+            let mut heard: Vec<Heard> = Vec::new();
+            while heard.len() <= MOST_STEPS
+                && let Step::Send(sending) = provider
+                    .step(&spec, data.as_ref(), &ask, &heard)
+                    .map_err(|error| Unanswered::Unusable(error.to_string()))?
+            {
+                heard.push(self.send(*sending, data.as_ref()).await);
+            }
+            let (status, body) = match heard.pop() {
+                Some(Heard::Answer { status, body }) => (status, body),
+                Some(Heard::Nothing(why)) => return Err(Unanswered::Failed(why)),
+                None => return Err(Unanswered::Failed("nothing was asked".to_owned())),
+            };
             if server.secret.is_none() || status != StatusCode::UNAUTHORIZED {
                 return Ok((status, body));
             }
