@@ -27,18 +27,27 @@ pub(super) fn terminate(mut draft: Draft<'_>) -> Decision {
         begin(&mut draft);
     }
     draft.wait_for("the target to take its traffic back");
-    if draft.case.seen.target.is_none() || draft.deadline_is_over() {
+    // Who was away for longer than the deadline finds the target ready, and gives it its traffic all the same.
+    let is_ready = draft.case.readiness(Side::Canary).is_ready();
+    if draft.case.seen.target.is_none() || (draft.deadline_is_over() && !is_ready) {
         return let_go(draft);
     }
     draft.after(Effect::ResumeScaler);
     // It is to serve everybody: as many pods as now serve them, whatever the least of its scaler is.
     draft.after(Effect::ScaleUpTarget(CanaryReplicas::MATCH_PRIMARY));
-    if !draft.case.readiness(Side::Canary).is_ready() {
+    let now = draft.case.now;
+    // A target that was scaled down a moment ago still says that it is ready, and so may its Service: its word counts after a settle time.
+    let asked_at = draft.waiting().map(|waiting| waiting.since);
+    let told = due(asked_at, draft.case.plan.settle, now);
+    if now < told {
+        draft.wake_at(told);
+        return draft.decide();
+    }
+    if !is_ready {
         return draft.decide();
     }
     // Before the status: the settle time counts from routes that stand.
     draft.before(Effect::RestoreRoutes);
-    let now = draft.case.now;
     let left_at = *draft.slipway().traffic_left_at.get_or_insert(now);
     let settled = due(Some(left_at), draft.case.plan.settle, now);
     if now < settled {
