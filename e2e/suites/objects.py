@@ -20,6 +20,8 @@ HOOKS = "http://hooks.e2e"
 APEX: Object = {"group": "", "kind": "Service", "name": APP, "port": 80}
 EDGE: Object = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge", "namespace": "default"}
 EDGE_PORT = 8181
+# The port of the Gateway that a distribution brings.
+DISTRIBUTION_PORT = 8282
 # The address of the node.
 NODE = "10.10.0.1"
 PROMETHEUS = f"http://{NODE}:9090"
@@ -164,16 +166,24 @@ def canary(ns: str, provider: str, analysis: Object, deadline: int, parent: Obje
     }
 
 
+def edge_service(ns: str, port: int) -> Object:
+    """The Service by which istiod knows the Envoy of a Gateway: in the Gateway's namespace, with the port of its listener."""
+    spec = {"selector": {"istio": "ingressgateway"}, "ports": [{"name": "http", "port": port, "targetPort": port}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": EDGE["name"], "namespace": ns}, "spec": spec}
+
+
+def edge_address(ns: str) -> Object:
+    """How a Gateway names that Service."""
+    return {"type": "Hostname", "value": f"{EDGE['name']}.{ns}.svc.cluster.local"}
+
+
 def gateway() -> list[Object]:
-    """A Gateway in front of everything, and the Service by which istiod knows which Envoy that is."""
+    """A Gateway in front of everything, and its Service."""
     meta = {"name": EDGE["name"], "namespace": EDGE["namespace"]}
-    ports = [{"name": "http", "port": EDGE_PORT, "targetPort": EDGE_PORT}]
-    service = {"selector": {"istio": "ingressgateway"}, "ports": ports}
-    address = {"type": "Hostname", "value": f"{meta['name']}.{meta['namespace']}.svc.cluster.local"}
     listener = {"name": "http", "port": EDGE_PORT, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
-    spec = {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}
+    spec = {"gatewayClassName": "istio", "addresses": [edge_address(meta["namespace"])], "listeners": [listener]}
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
+        edge_service(meta["namespace"], EDGE_PORT),
         {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta, "spec": spec},
     ]
 

@@ -172,6 +172,10 @@ class World:
                 process.terminate()
                 process.wait(timeout=30)
 
+    def start_gateway(self, ns: str) -> None:
+        """Starts an Envoy for the Gateways of a namespace, as their class would; it ends with the cluster."""
+        subprocess.run([PROJECT / "e2e" / "cluster" / "istio.sh", "gateway", self.folder, ns], check=True)
+
     def hook_calls(self, ns: str) -> list[Object]:
         """What the receiver got about a namespace."""
         with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
