@@ -102,9 +102,10 @@ def as_daemon_set(workload: Object) -> Object:
     return {**workload, "kind": "DaemonSet", "spec": {**spec, "updateStrategy": strategy}}
 
 
-def secret(ns: str, value: str) -> Object:
-    """The application's Secret."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": APP, "namespace": ns}, "stringData": {"PASSWORD": value}}
+def secret(ns: str, value: str, kind: str = "Opaque") -> Object:
+    """The application's Secret, of a type."""
+    meta = {"name": APP, "namespace": ns}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": kind, "stringData": {"PASSWORD": value}}
 
 
 def service(ns: str) -> Object:
@@ -113,14 +114,21 @@ def service(ns: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}}, "spec": spec}
 
 
-def virtual_service(ns: str) -> Object:
-    """A VirtualService of the user's own that leads to that Service."""
-    return {
-        "apiVersion": "networking.istio.io/v1beta1",
-        "kind": "VirtualService",
-        "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}},
-        "spec": {"hosts": [APP], "http": [{"name": "all", "route": [{"destination": {"host": APP}}]}]},
+def own_routes(ns: str, backend: str) -> list[Object]:
+    """A route of the user's own that leads to that Service, where a backend has routes."""
+    meta = {"name": APP, "namespace": ns, "labels": {"team": "shop"}}
+    virtual = {"hosts": [APP], "http": [{"name": "all", "route": [{"destination": {"host": APP}}]}]}
+    split = {"service": APP, "backends": [{"service": APP, "weight": "100"}]}
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": APP, "port": 80, "weight": 100}]}
+    kinds = {
+        "istio": ("networking.istio.io/v1beta1", "VirtualService", virtual),
+        "linkerd": ("split.smi-spec.io/v1alpha1", "TrafficSplit", split),
+        "gateway-api": ("gateway.networking.k8s.io/v1", "HTTPRoute", {"parentRefs": [APEX], "rules": [rule]}),
     }
+    if backend not in kinds:
+        return []
+    version, kind, spec = kinds[backend]
+    return [{"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}]
 
 
 def autoscaler(ns: str) -> Object:
@@ -296,13 +304,13 @@ def routes_of_flagger(ns: str, provider: str, parent: Object | None) -> list[Obj
     return []
 
 
-def installation(manifests: str, *, ns: str | None, replicas: int) -> Object:
+def installation(manifests: str, *, ns: str | None, replicas: int, flags: tuple[str, ...] = ()) -> Object:
     """A kustomization over dist/install, as a provider writes one: the image of the node, this cluster's Prometheus, a pace for suites.
 
     With a namespace it is the one for that namespace, with nothing cluster-wide. Later flags win, so the manifests' own stay as they are.
     """
     slipway = "/spec/template/spec/containers/0"
-    more = [f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", "-log-level=debug"]
+    more = [f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", "-log-level=debug", *flags]
     patch = [
         {"op": "replace", "path": "/spec/replicas", "value": replicas},
         {"op": "add", "path": f"{slipway}/imagePullPolicy", "value": "Never"},
