@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import suites.distribution
+import suites.published
 import suites.stories
 import suites.tester  # noqa: F401, to register them
 from suites import objects, rights
