@@ -2,7 +2,8 @@
 """Builds every manifest that is shipped and checks it against schemas (kubeconform); runs Argo CD's health script; renders the chart,
 and compares what is written about its values; puts two distributions side by side.
 
-    dist/validate.py [--out FOLDER]     --out keeps what was built, a file each
+    dist/validate.py [--out FOLDER]            --out keeps what was built, a file each
+    dist/validate.py --build --out FOLDER      no more than that
 
 The schemas are made here: Kubernetes' from the API server's own OpenAPI, Slipway's from dist/install/crds.yaml, those of meshes and
 operators from the custom resources in their Go modules. Programs are $SLIPWAY_KUSTOMIZE, $SLIPWAY_HELM and $SLIPWAY_KUBECONFORM, or those
@@ -226,6 +227,16 @@ def examples() -> Iterator[tuple[str, str]]:
         yield str(file.relative_to(PROJECT)), file.read_text()
 
 
+def build(out: Path) -> list[Path]:
+    """Everything that is shipped, and the examples of the docs, a file each."""
+    out.mkdir(parents=True, exist_ok=True)
+    built = []
+    for name, text in [*kustomizations(), *overlays(), *operated(), *charts(), *examples()]:
+        built.append(out.resolve() / f"{name.replace('/', '-').replace(' ', '-').removesuffix('.yaml')}.yaml")
+        built[-1].write_text(text)
+    return built
+
+
 def conform(schemas: Path, built: list[Path]) -> None:
     """Every object has a schema and obeys it."""
     location = f"{schemas}/{{{{ .ResourceKind }}}}_{{{{ .Group }}}}_{{{{ .ResourceAPIVersion }}}}.json"
@@ -355,16 +366,16 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="keep what was built")
+    parser.add_argument("--build", action="store_true", help="build, and check nothing")
     args = parser.parse_args()
+    if args.build:
+        build(args.out or parser.error("--build needs --out"))
+        return
     with tempfile.TemporaryDirectory() as scratch:
-        schemas, out = Path(scratch) / "schemas", (args.out or Path(scratch) / "built").resolve()
+        schemas = Path(scratch) / "schemas"
         schemas.mkdir()
-        out.mkdir(parents=True, exist_ok=True)
         write_schemas(schemas)
-        built = []
-        for name, text in [*kustomizations(), *overlays(), *operated(), *charts(), *examples()]:
-            built.append(out / f"{name.replace('/', '-').replace(' ', '-').removesuffix('.yaml')}.yaml")
-            built[-1].write_text(text)
+        built = build(args.out or Path(scratch) / "built")
         conform(schemas, built)
         monitors_keep_labels(built)
         print(f"{custom_resources_stay(built)} custom resources stay when a distribution goes")

@@ -5,6 +5,7 @@
 # selects that label; it opens their ports.
 # What is not here: a sidecar on the side of the servers, mutual TLS, Istio's own build of Envoy (its metrics filter: see prometheus.yml).
 # usage: istio.sh up DIR | down DIR         DIR is the node's; `node.sh down` ends Istio as well
+#        istio.sh gateway DIR NAMESPACE     in the space: an Envoy more, for the Gateways of one more namespace; one at most, until Istio ends
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 self=$here/$(basename "$0")
@@ -16,8 +17,8 @@ boot() {
   kubectl apply --server-side -f "$cache/bin/istio-crds.yaml" -f "$cache/bin/gateway-api-crds.yaml" >/dev/null
   kubectl create namespace istio-system --dry-run=client -o yaml | kubectl apply -f - >/dev/null
   start_istiod
-  start_envoy sidecar "sidecar~$node_ip~client.default~default.svc.cluster.local" 15000 1 "INTERCEPTION_MODE: NONE, LABELS: {app: client}"
-  start_envoy gateway "router~$node_ip~gateway.default~default.svc.cluster.local" 15100 2 "LABELS: {istio: ingressgateway}"
+  start_envoy sidecar sidecar client default 15000 1 "INTERCEPTION_MODE: NONE, LABELS: {app: client}"
+  start_envoy gateway router gateway default 15100 2 "LABELS: {istio: ingressgateway}"
   wait_for 30 "the sidecar's listener" eval 'curl -s 127.0.0.1:15000/listeners | grep -q 15007'
 }
 
@@ -35,15 +36,18 @@ Y
   wait_for 60 istiod curl -sf 127.0.0.1:8090/ready
 }
 
-# start_envoy NAME NODE-ID ADMIN-PORT BASE-ID METADATA: one Envoy that takes everything from istiod, in plain text over loopback.
+# A Gateway's Service and its Envoy are in the namespace of the Gateway: there, a class would make both for each Gateway.
+gateway() { cd "$1"; start_envoy gateway-more router gateway "$2" 15200 3 "LABELS: {istio: ingressgateway}"; }
+
+# start_envoy NAME KIND POD NAMESPACE ADMIN-PORT BASE-ID METADATA: one Envoy that takes everything from istiod, in plain text over loopback.
 # The stats tags make of Envoy's counters what prometheus.yml renames; the short flush is for latencies, which Envoy merges only then.
 start_envoy() {
-  local name=envoy-$1 id=$2 admin=$3 base=$4 metadata=$5
+  local name=envoy-$1 id="$2~$node_ip~$3.$4~$4.svc.cluster.local" namespace=$4 admin=$5 base=$6 metadata=$7
   cat > "istio/$name.yaml" <<Y
 node:
   id: "$id"
   cluster: $name
-  metadata: {NAMESPACE: default, CLUSTER_ID: Kubernetes, ISTIO_VERSION: 1.31.0, NAME: $name, INSTANCE_IPS: $node_ip, PROXY_CONFIG: {}, $metadata}
+  metadata: {NAMESPACE: $namespace, CLUSTER_ID: Kubernetes, ISTIO_VERSION: 1.31.0, NAME: $name, INSTANCE_IPS: $node_ip, PROXY_CONFIG: {}, $metadata}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: $admin}}}
 stats_flush_interval: 1s
 stats_config:
@@ -79,6 +83,7 @@ case $verb in
   up) inside "$dir" "$self" boot "$dir" || { show_logs "$dir"; exit 1; } ;;
   boot) boot "$dir" ;;
   down) inside "$dir" "$self" halt "$dir" ;;
-  halt) cd "$dir"; for name in envoy-gateway envoy-sidecar istiod; do stop $name; done ;;
-  *) die "usage: istio.sh up DIR | down DIR" ;;
+  halt) cd "$dir"; for name in envoy-gateway-more envoy-gateway envoy-sidecar istiod; do stop $name; done ;;
+  gateway) gateway "$dir" "${3:?namespace of the Gateways}" ;;
+  *) die "usage: istio.sh up DIR | down DIR | gateway DIR NAMESPACE" ;;
 esac

@@ -11,15 +11,16 @@ kubernetes=1.36.3
 declare -A module=([etcd]=go.etcd.io/etcd/server/v3 [kube]=k8s.io/kubernetes [kwok]=sigs.k8s.io/kwok
   [containerd]=github.com/containerd/containerd/v2 [runc]=github.com/opencontainers/runc [cni]=github.com/containernetworking/plugins
   [dns]=github.com/coredns/coredns [prometheus]=github.com/prometheus/prometheus [istio]=istio.io/istio
-  [podinfo]=github.com/stefanprodan/podinfo [helm]=helm.sh/helm/v3)
+  [podinfo]=github.com/stefanprodan/podinfo [helm]=helm.sh/helm/v3
+  [hey]=github.com/rakyll/hey)
 # Of Istio only the newest module version is served; this is Istio 1.31.
 declare -A version=([etcd]=v3.7.3 [kube]=v$kubernetes [kwok]=v0.8.0 [containerd]=v2.4.2 [runc]=v1.5.2 [cni]=v1.9.1 [dns]=v1.15.0 [prometheus]=v0.316.0
-  [istio]=v0.0.0-20260827124520-eed52ebb66ad [podinfo]=v1.8.1-0.20250910200901-e86405a8674e [helm]=v3.22.0)
+  [istio]=v0.0.0-20260827124520-eed52ebb66ad [podinfo]=v1.8.1-0.20250910200901-e86405a8674e [helm]=v3.22.0 [hey]=v0.1.5)
 # Folders below the module; an empty one (written /) is the module itself.
 declare -A packages=([etcd]=/ [kube]="cmd/kube-apiserver cmd/kube-controller-manager cmd/kube-scheduler cmd/kubelet cmd/kube-proxy cmd/kubectl"
   [kwok]=cmd/kwok [containerd]="cmd/containerd cmd/containerd-shim-runc-v2 cmd/ctr" [runc]=/
   [cni]="plugins/main/bridge plugins/main/loopback plugins/ipam/host-local plugins/meta/portmap" [prometheus]=cmd/prometheus
-  [istio]=pilot/cmd/pilot-discovery [podinfo]=cmd/podinfo [helm]=cmd/helm)
+  [istio]=pilot/cmd/pilot-discovery [podinfo]=cmd/podinfo [helm]=cmd/helm [hey]=/)
 envoy=1.40.0
 
 export CGO_ENABLED=0 GOTOOLCHAIN=local GOFLAGS=-buildvcs=false
@@ -156,6 +157,7 @@ node_tier() {
   build_all podinfo
   # What the tester's hooks run in its image. The machine's kubectl may be a script, or ask for another beside it.
   build_all helm
+  build hey / hey
   build kube cmd/kubectl kubectl
   envoy_program
 }

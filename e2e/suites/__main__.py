@@ -14,6 +14,7 @@ from pathlib import Path
 
 import suites.distribution
 import suites.evidence
+import suites.published
 import suites.stories
 import suites.tester  # noqa: F401, to register them
 from suites import objects, rights
@@ -82,7 +83,7 @@ def run_group(world: World, under: Under, group: list[tuple[Story, str]], args: 
 def judge_rights(world: World, *, everything: bool) -> int:
     """Whether Slipway's rights were enough for these cases, and after all of them whether it has any in vain; 1 if not."""
     wrong = [f"refused: {text}" for text in rights.refused(world)]
-    wrong += [f"granted in vain: {right}" for right in rights.in_vain(world)] if everything else []
+    wrong += rights.in_vain(world) if everything else []
     say(f"{'FAIL' if wrong else 'ok  '} rights")
     for text in wrong:
         say(f"       {text}")

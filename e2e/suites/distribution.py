@@ -8,8 +8,9 @@ import subprocess
 import time
 from typing import Any
 
+from suites import objects
 from suites.case import Case, Under, story
-from suites.objects import HOOKS, PROMETHEUS, SLIPWAY, Object
+from suites.objects import DISTRIBUTION_PORT, HOOKS, NODE, PROMETHEUS, SLIPWAY, Object
 from suites.world import PROJECT, Users
 
 SERVICES = ("database", "cache", "backend", "frontend")
@@ -19,6 +20,8 @@ PORT = 9898
 # The tag that the distributions are shipped with, and the one of the update.
 SHIPPED, UPDATE = "6.9.2", "6.9.3"
 ENVOY = "distroless-v1.40.0"
+# What moves traffic, where it also counts requests; elsewhere the application counts, whoever asks.
+COUNTING = ("istio", "linkerd")
 
 
 def kustomization(case: Case, *, updated: bool) -> Object:
@@ -32,9 +35,14 @@ def kustomization(case: Case, *, updated: bool) -> Object:
         # A quick pace; the steps are as shipped.
         {"target": {"kind": "Canary"}, "patch": json.dumps([{"op": "replace", "path": "/spec/analysis/interval", "value": "3s"}])},
     ]
-    if case.backend_name == "kubernetes":
+    if case.backend_name not in COUNTING:
         gone = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "prometheus"}, "$patch": "delete"}
         patches.append({"patch": json.dumps(gone)})
+    if case.backend_name == "gateway":
+        # The class is the cluster's, as shipped; where its Envoy is found, and a port that is free there, are this node's.
+        change: list[Any] = [{"op": "add", "path": "/spec/addresses", "value": [objects.edge_address(case.ns)]}]
+        change.append({"op": "replace", "path": "/spec/listeners/0/port", "value": DISTRIBUTION_PORT})
+        patches.append({"target": {"kind": "Gateway", "name": "app"}, "patch": json.dumps(change)})
     for name in UPDATED if updated else ():
         image = {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": f"stefanprodan/podinfo:{UPDATE}"}
         patches.append({"target": {"kind": "Deployment", "name": name}, "patch": json.dumps([image])})
@@ -94,9 +102,11 @@ def connected(case: Case) -> None:
 
 
 def users_of(case: Case, host: str, rate: int) -> Users:
-    """Users at a Service of the distribution, as the mesh has them reach it."""
+    """Users at a Service of the distribution, as the mesh has them reach it; those of a Gateway's frontend are outside."""
     proxy, url = case.backend.proxy, f"http://{host}.{case.ns}:{PORT}/"
-    if case.backend_name == "istio":
+    if case.backend_name == "gateway" and host == "frontend":
+        proxy = f"http://{NODE}:{DISTRIBUTION_PORT}"
+    elif case.backend_name in ("istio", "gateway"):
         # The sidecar's HTTP proxy looks for hosts without their port, and has those of port 80 alone under such names.
         proxy = f"http://127.0.0.1:{PORT}"
     case.world.wait_reachable(url, proxy)
@@ -105,7 +115,7 @@ def users_of(case: Case, host: str, rate: int) -> Users:
 
 def released(case: Case, name: str) -> None:
     """Waits until a release has succeeded. Where a proxy counts for the mesh, its canary gets requests as its sidecar would see them."""
-    if case.backend.proxy:
+    if case.backend_name in COUNTING:
         reach(case, (name,), "Progressing", 150)
         case.world.wait_available(case.ns, name)
         client = users_of(case, f"{name}-canary", 10)
@@ -122,9 +132,22 @@ def first(case: Case, name: str, wanted: str) -> float:
     return at[0] if at else float("inf")
 
 
-@story(backends=("kubernetes", "istio", "linkerd"), core=("kubernetes",), under=Under.OWN)
+def weights_of(case: Case, name: str) -> list[int]:
+    """Every share of the users that the canary of a service had by its HTTPRoute, one after the other."""
+    found: list[int] = []
+    for state in case.world.watch.states("HTTPRoute", case.ns, name):
+        shares = {part["name"]: part["weight"] for part in state.obj["spec"]["rules"][0]["backendRefs"]}
+        case.expect(sum(shares.values()) == 100, f"the weights of {name} are {shares}")
+        found += [shares[f"{name}-canary"]] if found[-1:] != [shares[f"{name}-canary"]] else []
+    return found
+
+
+@story(backends=("kubernetes", "istio", "linkerd", "gateway"), core=("kubernetes",), under=Under.OWN)
 def distribution(case: Case) -> None:
     """The distribution is initialised, an update of two services is tested, released in order and promoted, and Slack is told."""
+    if case.backend_name == "gateway":
+        case.world.apply(objects.namespace(case.ns), objects.edge_service(case.ns, DISTRIBUTION_PORT))
+        case.world.start_gateway(case.ns)
     apply(case, updated=False)
     for name in ("ingress", "tester", SLIPWAY):
         case.world.wait_available(case.ns, name)
@@ -151,6 +174,11 @@ def distribution(case: Case) -> None:
         posts = [json.dumps(call["payload"]) for call in case.world.calls_of(f"/ok/{case.ns}")]
         promoted = [text for text in posts if f"{name}.{case.ns}" in text and "promotion finished" in text.lower()]
         case.expect(promoted, f"Slack was not told that {name} is promoted: {posts[-6:]}")
+        if case.backend_name == "gateway":
+            # A primary of one pod is empty while it takes over: the canary, which is judged by then, answers for both.
+            weights = weights_of(case, name)
+            in_steps = weights[:6] == [0, 10, 20, 30, 40, 50] and weights[-1] == 0
+            case.expect(in_steps, f"the shares of the canary of {name} were {weights}")
     for name in set(SERVICES) - set(UPDATED):
         case.expect(phase(case, name) == "Initialized", f"{name} was released, although nothing of it changed: {phase(case, name)}")
     began, before = first(case, "frontend", "Progressing"), first(case, "backend", "Succeeded")

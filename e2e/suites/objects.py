@@ -20,6 +20,8 @@ HOOKS = "http://hooks.e2e"
 APEX: Object = {"group": "", "kind": "Service", "name": APP, "port": 80}
 EDGE: Object = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": "edge", "namespace": "default"}
 EDGE_PORT = 8181
+# The port of the Gateway that a distribution brings.
+DISTRIBUTION_PORT = 8282
 # The address of the node.
 NODE = "10.10.0.1"
 PROMETHEUS = f"http://{NODE}:9090"
@@ -110,9 +112,10 @@ def as_daemon_set(workload: Object) -> Object:
     return {**workload, "kind": "DaemonSet", "spec": {**spec, "updateStrategy": strategy}}
 
 
-def secret(ns: str, value: str) -> Object:
-    """The application's Secret."""
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": APP, "namespace": ns}, "stringData": {"PASSWORD": value}}
+def secret(ns: str, value: str, kind: str = "Opaque") -> Object:
+    """The application's Secret, of a type."""
+    meta = {"name": APP, "namespace": ns}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": meta, "type": kind, "stringData": {"PASSWORD": value}}
 
 
 def service(ns: str) -> Object:
@@ -121,14 +124,21 @@ def service(ns: str) -> Object:
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}}, "spec": spec}
 
 
-def virtual_service(ns: str) -> Object:
-    """A VirtualService of the user's own that leads to that Service."""
-    return {
-        "apiVersion": "networking.istio.io/v1beta1",
-        "kind": "VirtualService",
-        "metadata": {"name": APP, "namespace": ns, "labels": {"team": "shop"}},
-        "spec": {"hosts": [APP], "http": [{"name": "all", "route": [{"destination": {"host": APP}}]}]},
+def own_routes(ns: str, backend: str) -> list[Object]:
+    """A route of the user's own that leads to that Service, where a backend has routes."""
+    meta = {"name": APP, "namespace": ns, "labels": {"team": "shop"}}
+    virtual = {"hosts": [APP], "http": [{"name": "all", "route": [{"destination": {"host": APP}}]}]}
+    split = {"service": APP, "backends": [{"service": APP, "weight": "100"}]}
+    rule = {"matches": [{"path": {"type": "PathPrefix", "value": "/"}}], "backendRefs": [{"name": APP, "port": 80, "weight": 100}]}
+    kinds = {
+        "istio": ("networking.istio.io/v1beta1", "VirtualService", virtual),
+        "linkerd": ("split.smi-spec.io/v1alpha1", "TrafficSplit", split),
+        "gateway-api": ("gateway.networking.k8s.io/v1", "HTTPRoute", {"parentRefs": [APEX], "rules": [rule]}),
     }
+    if backend not in kinds:
+        return []
+    version, kind, spec = kinds[backend]
+    return [{"apiVersion": version, "kind": kind, "metadata": meta, "spec": spec}]
 
 
 def autoscaler(ns: str) -> Object:
@@ -174,16 +184,24 @@ def canary(ns: str, provider: str, analysis: Object, deadline: int, parent: Obje
     }
 
 
+def edge_service(ns: str, port: int) -> Object:
+    """The Service by which istiod knows the Envoy of a Gateway: in the Gateway's namespace, with the port of its listener."""
+    spec = {"selector": {"istio": "ingressgateway"}, "ports": [{"name": "http", "port": port, "targetPort": port}]}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": EDGE["name"], "namespace": ns}, "spec": spec}
+
+
+def edge_address(ns: str) -> Object:
+    """How a Gateway names that Service."""
+    return {"type": "Hostname", "value": f"{EDGE['name']}.{ns}.svc.cluster.local"}
+
+
 def gateway() -> list[Object]:
-    """A Gateway in front of everything, and the Service by which istiod knows which Envoy that is."""
+    """A Gateway in front of everything, and its Service."""
     meta = {"name": EDGE["name"], "namespace": EDGE["namespace"]}
-    ports = [{"name": "http", "port": EDGE_PORT, "targetPort": EDGE_PORT}]
-    service = {"selector": {"istio": "ingressgateway"}, "ports": ports}
-    address = {"type": "Hostname", "value": f"{meta['name']}.{meta['namespace']}.svc.cluster.local"}
     listener = {"name": "http", "port": EDGE_PORT, "protocol": "HTTP", "allowedRoutes": {"namespaces": {"from": "All"}}}
-    spec = {"gatewayClassName": "istio", "addresses": [address], "listeners": [listener]}
+    spec = {"gatewayClassName": "istio", "addresses": [edge_address(meta["namespace"])], "listeners": [listener]}
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": service},
+        edge_service(meta["namespace"], EDGE_PORT),
         {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway", "metadata": meta, "spec": spec},
     ]
 
@@ -296,13 +314,13 @@ def routes_of_flagger(ns: str, provider: str, parent: Object | None) -> list[Obj
     return []
 
 
-def installation(manifests: str, *, ns: str | None, replicas: int) -> Object:
+def installation(manifests: str, *, ns: str | None, replicas: int, flags: tuple[str, ...] = ()) -> Object:
     """A kustomization over dist/install, as a provider writes one: the image of the node, this cluster's Prometheus, a pace for suites.
 
     With a namespace it is the one for that namespace, with nothing cluster-wide. Later flags win, so the manifests' own stay as they are.
     """
     slipway = "/spec/template/spec/containers/0"
-    more = [f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", "-log-level=debug"]
+    more = [f"-metrics-server={PROMETHEUS}", "--minimum-interval=1s", "-log-level=debug", *flags]
     patch = [
         {"op": "replace", "path": "/spec/replicas", "value": replicas},
         {"op": "add", "path": f"{slipway}/imagePullPolicy", "value": "Never"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatch
 
-from suites.objects import SLIPWAY, Object
+from suites.objects import SLIPWAY, SYSTEM, Object
 from suites.world import World
 
 RBAC = "rbac.authorization.k8s.io/v1"
@@ -14,13 +14,7 @@ Right = tuple[str, str, str]
 # Granted for what no story tells, and why.
 RARE = {
     "flagger.app canaries/finalizers update": "owner references, where their admission is strict",
-    " configmaps delete": "never needed; the rule is one with that of Secrets",
-    " secrets delete": "a copy whose Secret changed its type is made anew",
-    "apps daemonsets get": "adoption of what Flagger made",
-    "autoscaling horizontalpodautoscalers get": "adoption of what Flagger made",
     "networking.istio.io destinationrules update": "a user's own DestinationRule is given back",
-    "split.smi-spec.io trafficsplits update": "a user's own TrafficSplit is given back",
-    "gateway.networking.k8s.io httproutes update": "a user's own HTTPRoute is given back",
     "gateway.networking.k8s.io grpcroutes *": "no story calls by gRPC",
     "policy.linkerd.io httproutes *": "there is no Linkerd here",
     "keda.sh scaledobjects *": "there is no KEDA here",
@@ -28,8 +22,9 @@ RARE = {
 
 
 def granted(world: World) -> set[Right]:
-    """The rights of the whole cluster's Slipway."""
-    rules = world.kube.get(RBAC, "ClusterRole", None, SLIPWAY)["rules"]
+    """The rights of the whole cluster's Slipway, those of its election among them."""
+    roles = (("ClusterRole", None, SLIPWAY), ("Role", SYSTEM, f"{SLIPWAY}-leader"))
+    rules = [rule for kind, ns, name in roles for rule in world.kube.get(RBAC, kind, ns, name)["rules"]]
     return {
         (group, resource, verb)
         for rule in rules
@@ -48,10 +43,11 @@ def used(request: Object) -> set[Right]:
 
 
 def in_vain(world: World) -> list[str]:
-    """Rights that nobody used in any case; only a run of all cases can tell."""
+    """Rights that nobody used in any case, and exceptions of which nothing is left; only a run of all cases can tell."""
     needed = {right for request in world.requests() for right in used(request)}
     unused = [" ".join(right) for right in sorted(granted(world) - needed)]
-    return [right for right in unused if not any(fnmatch(right, rare) for rare in RARE)]
+    wrong = [f"granted in vain: {right}" for right in unused if not any(fnmatch(right, rare) for rare in RARE)]
+    return wrong + [f"no exception any more: {rare}" for rare in RARE if not any(fnmatch(right, rare) for right in unused)]
 
 
 def refused(world: World) -> list[str]:

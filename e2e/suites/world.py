@@ -139,6 +139,14 @@ class World:
             told = [pod["status"].get("containerStatuses", pod["status"].get("conditions")) for pod in pods]
             raise RuntimeError(f"{ns}/{name} is not available after {seconds:.0f} s: {json.dumps(told)[:2000]}")
 
+    def wait_empty(self, ns: str, selector: str, seconds: float = 60) -> None:
+        """Until the last pod with these labels has ended."""
+        end = time.time() + seconds
+        while pods := self.kube.list("v1", "Pod", ns, selector):
+            if time.time() > end:
+                raise RuntimeError(f"{len(pods)} pods with {selector} are still there after {seconds:.0f} s")
+            time.sleep(0.2)
+
     def users(self, name: str, url: str, proxy: str | None, rate: int) -> Users:
         """Starts a client that runs until it is stopped."""
         log = self.results / f"{name}.jsonl"
@@ -172,6 +180,10 @@ class World:
                 process.terminate()
                 process.wait(timeout=30)
 
+    def start_gateway(self, ns: str) -> None:
+        """Starts an Envoy for the Gateways of a namespace, as their class would; it ends with the cluster."""
+        subprocess.run([PROJECT / "e2e" / "cluster" / "istio.sh", "gateway", self.folder, ns], check=True)
+
     def hook_calls(self, ns: str) -> list[Object]:
         """What the receiver got about a namespace."""
         with urllib.request.urlopen(f"{objects.HOOKS}/log?namespace={ns}", timeout=10) as response:
@@ -192,13 +204,14 @@ class World:
         names = [f"crd/{kind}" for kind in kinds]
         subprocess.run(["kubectl", "wait", "--for=condition=Established", "--timeout=30s", *names], check=True, stdout=subprocess.DEVNULL)
 
-    def install(self, ns: str | None = None, *, replicas: int = 1) -> None:
+    def install(self, ns: str | None = None, *, replicas: int = 1, flags: tuple[str, ...] = ()) -> None:
         """Slipway under the rules of dist/install, for the whole cluster or for a namespace; returns when it is ready."""
         where = self.folder.resolve() / f"install-{ns or SYSTEM}"
         where.mkdir(exist_ok=True)
         manifests = os.path.relpath(INSTALL, where)
+        wanted = objects.installation(manifests, ns=ns, replicas=replicas, flags=flags)
         # JSON is YAML.
-        (where / "kustomization.yaml").write_text(json.dumps(objects.installation(manifests, ns=ns, replicas=replicas), indent=1))
+        (where / "kustomization.yaml").write_text(json.dumps(wanted, indent=1))
         subprocess.run(["kubectl", "apply", "--server-side", "-k", str(where)], check=True, stdout=subprocess.DEVNULL)
         self.wait_available(ns or SYSTEM, SLIPWAY, replicas=replicas)
 
